@@ -1,0 +1,212 @@
+"""Proximal Policy Optimisation (Schulman, Wolski, Dhariwal, Radford & Klimov 2017, arXiv:1707.06347).
+
+Run the policy for T env steps in N environments, estimate advantages by GAE (eq. 11 and 12), then take
+several epochs of minibatch gradient steps on
+
+    L(θ) = E[ min(ratio A, clip(ratio, 1-ε, 1+ε) A) - c1 (V(s) - target)² + c2 entropy ]      (eq. 7 and 9)
+
+with ratio = π(a|s) / π_old(a|s) and target = A + V_old(s). As in the paper's own code, the advantages are
+normalised (here per minibatch), gradients are clipped by their global norm, weights start orthogonal.
+
+Differs from the paper in: separate networks for policy and value on vector observations; a time limit
+bootstraps from the true last observation instead of ending the sum with zero; options that the paper
+lacks and that are off by default: `clip_value`, `target_kl`, `normalise_obs`, `normalise_reward`.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup.errors import ConfigError
+from swingup.nn import ActorCritic
+from swingup.normalise import (
+    Moments,
+    RewardScale,
+    merge,
+    merge_rewards,
+    moments,
+    normalise,
+    reward_scale,
+    scale_rewards,
+)
+from swingup.returns import explained_variance, gae
+from swingup.rollout import collect, episode_stats, minibatches, start
+from swingup.types import Rollout, State, VecEnv, hyperparameters
+
+
+class Learner(NamedTuple):
+    params: ActorCritic
+    opt_state: optax.OptState
+    iteration: Array  # updates done so far
+    obs_moments: Moments | None  # None unless normalise_obs
+    reward_scale: RewardScale | None  # None unless normalise_reward
+
+
+class Batch(NamedTuple):
+    obs: Any
+    action: Array
+    logp_old: Array
+    adv: Array
+    target: Array
+    value_old: Array
+
+
+@hyperparameters
+class PPO:
+    num_envs: int = 4  # N: environments run in parallel
+    num_steps: int = 128  # T: env steps per environment between updates
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lam: float = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
+    clip: float = 0.2  # ε: how far the probability ratio may move from 1; usually 0.1 to 0.3
+    epochs: int = 4  # K: passes over each rollout
+    num_minibatches: int = 4  # parts that a rollout is cut in; one gradient step each; divides N T
+    lr: float = 2.5e-4  # learning rate of Adam
+    lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
+    lr_horizon: float = 0.0  # env steps at which a decaying learning rate is 0; 0: the run's length
+    c_value: float = 0.5  # c1: weight of the value loss
+    c_entropy: float = 0.01  # c2: weight of the entropy bonus; 0 to 0.02
+    max_grad_norm: float = 0.5  # gradients longer than this (global norm) are shortened to it
+    clip_value: bool = False  # keep V within ε of its old value too, as the paper's code did
+    target_kl: float | None = None  # stop an update once KL(old||new) exceeds 1.5 times this; e.g. 0.01
+    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
+    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps, self.epochs, self.num_minibatches, *self.hidden, 1) < 1:
+            raise ConfigError("num_envs, num_steps, epochs, num_minibatches and hidden must be at least 1")
+        if not self.hidden:
+            raise ConfigError("hidden must name at least one width, such as 64 64")
+        samples = self.num_envs * self.num_steps
+        if samples % self.num_minibatches:
+            fit = [m for m in range(1, samples + 1) if samples % m == 0]
+            near = min(fit, key=lambda m: abs(m - self.num_minibatches))
+            raise ConfigError(
+                f"num_minibatches={self.num_minibatches} does not divide num_envs * num_steps = "
+                f"{self.num_envs} * {self.num_steps} = {samples}; the nearest that does is {near}"
+            )
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, optimiser and environments at their beginnings."""
+        k_net, k_env, key = jax.random.split(key, 3)
+        spaces = env.observation_space, env.action_space
+        params = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        learner = Learner(
+            params,
+            self.optimizer(jnp.int32(0)).init(params),
+            iteration=jnp.int32(0),
+            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+        )
+        return State(learner, start(env, k_env), key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """One iteration of Algorithm 1: run the policy T env steps in N environments, then optimise."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @partial(jax.jit, static_argnames="explore")
+    def act(self, learner: Learner, obs: Any, key: Array, explore: bool = True) -> tuple[Array, Array]:
+        """Actions for observations [N, ...] and log π_old(a|s) [N]; the mode of the policy unless `explore`."""
+        pi = learner.params.policy(self.see(learner, obs))
+        action = pi.sample(key) if explore else pi.mode()
+        return action, pi.log_prob(action)
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """K epochs of minibatch gradient steps on one rollout [T, N]."""
+        data = self.advantages(learner, rollout)
+        optimizer = self.optimizer(learner.iteration)
+
+        def gradient_step(carry, batch):
+            params, opt_state, going = carry
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
+            updates, opt_state_new = optimizer.update(grads, opt_state)
+            new = optax.apply_updates(params, updates), opt_state_new
+            if self.target_kl is not None:
+                going &= metrics["kl"] <= 1.5 * self.target_kl
+                new = jax.tree.map(partial(jnp.where, going), new, (params, opt_state))
+            return (*new, going), metrics
+
+        def epoch(carry, key):
+            return jax.lax.scan(gradient_step, carry, minibatches(data, self.num_minibatches, key))
+
+        carry = learner.params, learner.opt_state, jnp.bool_(True)
+        carry, metrics = jax.lax.scan(epoch, carry, jax.random.split(key, self.epochs))
+        params, opt_state, _ = carry
+        metrics = jax.tree.map(jnp.mean, metrics) | self.diagnostics(params, data)
+        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        return learner, metrics
+
+    def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
+        """Equation 9, to be minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
+        pi, adv = params.policy(b.obs), (b.adv - b.adv.mean()) / (b.adv.std() + 1e-8)
+        ratio = jnp.exp(pi.log_prob(b.action) - b.logp_old)
+        clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
+        l_clip = jnp.minimum(ratio * adv, clipped * adv).mean()  # eq. 7
+        value = params.value(b.obs)
+        l_value = jnp.square(value - b.target)
+        if self.clip_value:
+            near = b.value_old + jnp.clip(value - b.value_old, -self.clip, self.clip)
+            l_value = jnp.maximum(l_value, jnp.square(near - b.target))
+        l_value, entropy = l_value.mean(), pi.entropy().mean()
+        loss = -(l_clip - self.c_value * l_value + self.c_entropy * entropy)
+        return loss, {"loss/policy": -l_clip, "loss/value": l_value, "entropy": entropy, "kl": k3(ratio)}
+
+    def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
+        """Advantages and value targets of a rollout; a truncated episode bootstraps from its true last obs."""
+        step, obs = rollout.step, self.see(learner, rollout.obs)
+        reward = step.reward
+        if learner.reward_scale is not None:
+            reward = scale_rewards(learner.reward_scale, reward)
+        value = learner.params.value(obs)
+        next_value = learner.params.value(self.see(learner, step.next_obs))
+        adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
+        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+
+    def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
+        """How far the whole update moved the policy, after its last gradient step, and how well V predicted."""
+        ratio = jnp.exp(params.policy(b.obs).log_prob(b.action) - b.logp_old)
+        return {
+            "kl": k3(ratio),
+            "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > self.clip),
+            "explained_variance": explained_variance(b.value_old, b.target),
+        }
+
+    def see(self, learner: Learner, obs: Any) -> Any:
+        """Observations as the networks get them."""
+        return obs if learner.obs_moments is None else normalise(learner.obs_moments, obs)
+
+    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
+        """The running statistics with this rollout's samples, for the *next* rollout."""
+        obs_moments, scale = learner.obs_moments, learner.reward_scale
+        if obs_moments is not None:
+            obs_moments = merge(obs_moments, rollout.obs)
+        if scale is not None:
+            scale = merge_rewards(scale, rollout.step.reward, rollout.step.done, self.gamma)
+        return obs_moments, scale
+
+    def optimizer(self, iteration: Array) -> optax.GradientTransformation:
+        """Adam (eps 1e-5 as in the paper's code) after clipping by the global norm; one flat vector is faster."""
+        lr = self.lr
+        if self.lr_decay:
+            lr = lr * jnp.maximum(0.0, 1 - iteration * self.env_steps_per_iteration / self.lr_horizon)
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(lr, eps=1e-5)))
+
+
+def k3(ratio: Array) -> Array:
+    """KL(old || new), estimated from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
+    return jnp.mean(ratio - 1 - jnp.log(ratio))

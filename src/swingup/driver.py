@@ -1,0 +1,179 @@
+"""The loop around every algorithm: compile a chunk of iterations, run it for all seeds at once, look, repeat.
+
+Nothing is called back from inside compiled code: callbacks act between chunks. The number of iterations in a
+chunk is a run-time argument, so one compilation serves every length, and neither the chunk size nor the
+logging interval can change a number.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from swingup.errors import NonFiniteError
+from swingup.rollout import nonfinite
+from swingup.types import Algorithm, State, VecEnv
+
+Metrics = dict[str, np.ndarray]
+
+
+class Progress(NamedTuple):
+    """What a callback sees after a chunk. It may read everything; it must not alter anything."""
+
+    algo: Algorithm
+    env: VecEnv
+    iteration: int  # iterations done since the run began
+    iterations: int  # iterations of the whole run
+    state: State  # leading axis [S]; donated to the next chunk, so copy what you keep
+    metrics: Metrics  # {name: [S, chunk]}
+    clock: "Clock"
+
+
+Callback = Callable[[Progress], None]
+
+
+@dataclass
+class Clock:
+    """Seconds, by what they were spent on; durations come from a monotonic clock."""
+
+    compile_seconds: float = 0.0
+    run_seconds: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+
+def root_key(seed: int, purpose: str) -> Array:
+    """The key of one consumer: the seed's root key, folded with the consumer's name."""
+    import zlib
+
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+    """The training states of all seeds, stacked along a leading axis [S]."""
+    keys = jnp.stack([root_key(seed, "train") for seed in seeds])
+    begin = partial(_init, env)
+    if not env.jittable:
+        return jax.tree.map(lambda *x: jnp.stack(x), *[begin(_setting(algo, i), k) for i, k in enumerate(keys)])
+    return jax.jit(jax.vmap(begin, in_axes=(axes(algo), 0)))(algo, keys)
+
+
+def _init(env: VecEnv, algo: Algorithm, key: Array) -> State:
+    return algo.init(env, key)
+
+
+def axes(algo: Algorithm) -> Any:
+    """`vmap` axes of an algorithm: a float hyperparameter given as an array [S] differs between seeds."""
+    return jax.tree.map(lambda x: 0 if np.ndim(x) else None, algo)
+
+
+def _setting(algo: Algorithm, i: int) -> Algorithm:
+    return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
+
+
+def run(
+    algo: Algorithm,
+    env: VecEnv,
+    state: State,
+    iterations: int,
+    *,
+    done: int = 0,
+    chunk: int = 1,
+    callbacks: Sequence[Callback] = (),
+) -> State:
+    """Advance `state` [S], which is consumed, from iteration `done` to `iterations`, in chunks of `chunk`.
+
+    Chunks end at multiples of `chunk`, whatever `done` is, so that a resumed run logs at the same points.
+    Raises `NonFiniteError` when a NaN or infinity appears; callbacks may raise to stop.
+    """
+    clock = Clock()
+    advance = _device_chunk(algo, env, state, chunk, clock) if env.jittable else _host_chunk(algo, env)
+    while done < iterations:
+        n = min(chunk - done % chunk, iterations - done)
+        began = time.perf_counter()
+        state, metrics = advance(state, n)
+        metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
+        clock.run_seconds += time.perf_counter() - began
+        check_finite(metrics, algo, done)
+        done += n
+        for callback in callbacks:
+            callback(Progress(algo, env, done, iterations, state, metrics, clock))
+    return state
+
+
+def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int, clock: Clock) -> Callable:
+    """A compiled program of up to `chunk` iterations of all seeds."""
+
+    def one(algo: Algorithm, state: State):
+        state, metrics = algo.step(env, state)
+        return state, metrics | {"nonfinite/learner": nonfinite(state.learner)}
+
+    step = jax.vmap(one, in_axes=(axes(algo), 0))
+
+    def advance(algo: Algorithm, state: State, n: Array):
+        def body(i, carry):
+            state, log = carry
+            state, metrics = step(algo, state)
+            return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
+
+        shapes = jax.eval_shape(step, algo, state)[1]
+        log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
+        return jax.lax.fori_loop(0, n, body, (state, log))
+
+    began = time.perf_counter()
+    compiled = jax.jit(advance, donate_argnums=1).lower(algo, state, jnp.int32(0)).compile()
+    clock.compile_seconds += time.perf_counter() - began
+    return lambda state, n: compiled(algo, state, jnp.int32(n))
+
+
+def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:
+    """The same in Python, one seed after the other: the environments are on the host."""
+
+    def advance(state: State, n: int):
+        states, logs = [], []
+        for i in range(len(jax.tree.leaves(state)[0])):
+            setting, one = _setting(algo, i), jax.tree.map(lambda x, i=i: x[i], state)
+            rows = []
+            for _ in range(n):
+                one, metrics = setting.step(env, one)
+                rows.append(metrics | {"nonfinite/learner": nonfinite(one.learner)})
+            states.append(one)
+            logs.append({name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]})
+        stacked = {name: np.stack([log[name] for log in logs]) for name in logs[0]}
+        return jax.tree.map(lambda *x: jnp.stack(x), *states), stacked
+
+    return advance
+
+
+CAUSES = {
+    "nonfinite/obs": "an observation",
+    "nonfinite/reward": "a reward",
+    "nonfinite/learner": "the parameters or the optimiser's state",
+}
+
+
+def check_finite(metrics: Metrics, algo: Algorithm, done: int) -> None:
+    """Raise `NonFiniteError` naming what became NaN or infinite first, in which seed, and when."""
+    names = [*CAUSES, *(name for name in metrics if name.startswith("loss/"))]
+    bad = {name: ~np.isfinite(metrics[name]) if name not in CAUSES else metrics[name] > 0 for name in names}
+    if not any(x.any() for x in bad.values()):
+        return
+    when = min(int(np.argmax(x.any(0))) for x in bad.values() if x.any())
+    what = next(name for name in names if bad[name][:, when].any())  # causes first, consequences later
+    row = int(np.argmax(bad[what][:, when]))
+    iteration = done + when + 1
+    upto = iteration * algo.env_steps_per_iteration
+    raise NonFiniteError(
+        f"NaN or infinity in {CAUSES.get(what, what)} (row {row} of the seeds) in iteration {iteration}, "
+        f"between env steps {upto - algo.env_steps_per_iteration} and {upto}. "
+        + (
+            "The environment returned it: check its dynamics."
+            if what in ("nonfinite/obs", "nonfinite/reward")
+            else "Training diverged: try a smaller --lr, or --normalise-obs and --normalise-reward."
+        )
+    )

@@ -1,0 +1,83 @@
+"""Many copies of one environment: batch, auto-reset and episode statistics. The only place with that logic."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from swingup.types import Env, Obs, Step
+
+
+class VecState(NamedTuple):
+    env: Any  # the environments' own states, [N, ...]
+    ep_return: Array  # [N]
+    ep_length: Array  # [N]
+
+
+class Vec:
+    """`num_envs` copies of a pure `Env`, stepped together, in the same-step convention of `Step`."""
+
+    jittable = True
+
+    def __init__(self, env: Env, num_envs: int):
+        self.env, self.num_envs, self.name = env, num_envs, env.name
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reset(self, key: Array) -> tuple[VecState, Obs]:
+        n = self.num_envs
+        env_state, obs = jax.vmap(self.env.reset)(jax.random.split(key, n))
+        return VecState(env_state, jnp.zeros(n), jnp.zeros(n, jnp.int32)), obs
+
+    def draw(self, key: Array, num_steps: int) -> Any:
+        """All randomness of `num_steps` env steps: keys [T, N], and what to reset to, [T, N, ...].
+
+        A fresh start is drawn for each env step whether or not an episode ends there: drawing them
+        together is far cheaper than a few at a time inside the loop.
+        """
+        k_step, k_reset = jax.random.split(key)
+        shape = (num_steps, self.num_envs)
+        fresh = jax.vmap(jax.vmap(self.env.reset))(jax.random.split(k_reset, shape))
+        return jax.random.split(k_step, shape), fresh
+
+    def step(self, state: VecState, action: Array, noise: Any) -> tuple[VecState, Step]:
+        keys, (fresh_state, fresh_obs) = noise
+        env_state, t = jax.vmap(self.env.step)(state.env, action, keys)
+        truncated = t.truncated & ~t.terminated  # where both hold, the MDP's own end wins
+        done = t.terminated | truncated
+        ep_return, ep_length = state.ep_return + t.reward, state.ep_length + 1
+        step = Step(
+            obs=select(done, fresh_obs, t.obs),
+            next_obs=t.obs,
+            reward=t.reward,
+            terminated=t.terminated,
+            truncated=truncated,
+            ep_return=ep_return,
+            ep_length=ep_length,
+        )
+        env_state = select(done, fresh_state, env_state)
+        return VecState(env_state, jnp.where(done, 0.0, ep_return), jnp.where(done, 0, ep_length)), step
+
+
+def select(condition: Array, on_true: Any, on_false: Any) -> Any:
+    """`jnp.where` over trees whose leaves have the leading axis [N] of the condition."""
+
+    def pick(x, y):
+        return jnp.where(condition.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+    return jax.tree.map(pick, on_true, on_false)
+
+
+class Hosted:
+    """A device environment behind the host interface: the same dynamics, stepped from a Python loop.
+
+    It lets every algorithm run on both paths and be compared, and shows what a host adapter must offer.
+    """
+
+    jittable = False
+
+    def __init__(self, env: Vec):
+        self.num_envs, self.name = env.num_envs, env.name
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)
+        self.draw = jax.jit(env.draw, static_argnums=1)

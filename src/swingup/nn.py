@@ -1,0 +1,178 @@
+"""Networks: dense and convolutional layers, the two standard bodies, and the actor-critic built from them.
+
+Every module is a pytree of arrays whose other fields are static, so plain `jit`, `grad`, `vmap` and `scan`
+apply to it. Every module takes inputs with any leading axes.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from swingup.distributions import Categorical, Distribution, Normal
+from swingup.errors import ConfigError, unknown
+from swingup.spaces import Box, Discrete, Space
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+
+
+def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array:
+    """A random [rows, columns] matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
+
+    It is the orthogonal polar factor of a Gaussian matrix, which is uniform over such matrices, found by
+    Newton-Schulz iterations (Björck & Bowie 1971):  X <- X (3 I - X'X) / 2.  Only matrix products: a batched
+    LAPACK call, which a QR becomes when seeds are vmapped, deadlocks jaxlib's two-thread pool on CPU.
+    """
+    tall = max(rows, columns), min(rows, columns)
+    x = jax.random.normal(key, tall)
+    x = x / jnp.linalg.norm(x)  # singular values in (0, 1], where the iteration converges to 1
+    eye = 1.5 * jnp.eye(tall[1])
+
+    def improve(_, x):
+        return x @ (eye - 0.5 * x.T @ x)
+
+    # A singular value grows by 1.5 until it is near 1; 60 iterations bring one of 1e-9 there.
+    x = jax.lax.fori_loop(0, 60, improve, x)
+    return scale * (x if rows >= columns else x.T)
+
+
+class Dense(eqx.Module):
+    """y = x W + b; W is [inputs, outputs], orthogonal times `scale`, and b starts at zero."""
+
+    weight: Array
+    bias: Array
+
+    def __init__(self, inputs: int, outputs: int, scale: float, *, key: Array):
+        self.weight = orthogonal(key, inputs, outputs, scale)
+        self.bias = jnp.zeros(outputs)
+
+    def __call__(self, x: Array) -> Array:
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """Dense layers with an activation after each but the last."""
+
+    layers: tuple[Dense, ...]
+    activation: str = eqx.field(static=True)
+
+    def __init__(self, sizes: tuple[int, ...], activation: str, last_scale: float, *, key: Array):
+        """`sizes` lists inputs, hidden widths and outputs; hidden layers are scaled by √2."""
+        scales = [math.sqrt(2)] * (len(sizes) - 2) + [last_scale]
+        keys = jax.random.split(key, len(scales))
+        self.layers = tuple(
+            Dense(n, m, scale, key=k) for n, m, scale, k in zip(sizes, sizes[1:], scales, keys, strict=False)
+        )
+        self.activation = activation
+
+    def __call__(self, x: Array) -> Array:
+        for layer in self.layers[:-1]:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return self.layers[-1](x)
+
+
+class Conv(eqx.Module):
+    """A 3x3 convolution without padding, stride 1: [..., H, W, C] -> [..., H-2, W-2, outputs].
+
+    Written as nine shifted slices and one matrix product. XLA's own convolution becomes a grouped one
+    when seeds are vmapped, which is far slower on CPU (`benchmarks/conv.py`).
+    """
+
+    dense: Dense
+
+    def __init__(self, inputs: int, outputs: int, *, key: Array):
+        self.dense = Dense(9 * inputs, outputs, math.sqrt(2), key=key)
+
+    def __call__(self, x: Array) -> Array:
+        h, w = x.shape[-3] - 2, x.shape[-2] - 2
+        patches = [x[..., i : i + h, j : j + w, :] for i in range(3) for j in range(3)]
+        return self.dense(jnp.concatenate(patches, -1))
+
+
+class CNN(eqx.Module):
+    """The MinAtar body (Young & Tian 2019): 16 filters of 3x3, then one dense layer, relu after each."""
+
+    conv: Conv
+    dense: Dense
+
+    def __init__(self, shape: tuple[int, int, int], outputs: int, *, key: Array):
+        k_conv, k_dense = jax.random.split(key)
+        height, width, channels = shape
+        self.conv = Conv(channels, 16, key=k_conv)
+        self.dense = Dense((height - 2) * (width - 2) * 16, outputs, math.sqrt(2), key=k_dense)
+
+    def __call__(self, x: Array) -> Array:
+        x = jax.nn.relu(self.conv(x))
+        return jax.nn.relu(self.dense(x.reshape(*x.shape[:-3], -1)))
+
+
+def features(space: Space, obs: Array) -> Array:
+    """Observations as float arrays: integers one-hot, arrays flattened, images [H, W, C] as they are."""
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(obs, space.n)
+    obs = jnp.asarray(obs, jnp.float32)
+    if space.dtype == "uint8":
+        obs = obs / 255
+    lead = obs.shape[: obs.ndim - len(space.shape)]
+    return obs if len(space.shape) == 3 else obs.reshape(*lead, math.prod(space.shape))
+
+
+class ActorCritic(eqx.Module):
+    """A policy and a value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
+
+    body: CNN | None
+    actor: MLP
+    critic: MLP
+    log_std: Array | None  # [D] for continuous actions: one per dimension, the same in every state
+    observation_space: Space = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_space: Space,
+        action_space: Space,
+        hidden: tuple[int, ...],
+        activation: str,
+        log_std_init: float | Array = 0.0,
+        *,
+        key: Array,
+    ):
+        """`hidden` are the widths of both MLPs; for images, the width of the CNN's dense layer and of what follows.
+
+        Raises `ConfigError` for an unknown activation or an action space without a policy head.
+        """
+        if activation not in ACTIVATIONS:
+            raise ConfigError(unknown("activation", activation, ACTIVATIONS))
+        k_body, k_actor, k_critic = jax.random.split(key, 3)
+        self.observation_space, self.body, self.log_std = observation_space, None, None
+        if isinstance(observation_space, Box) and len(observation_space.shape) == 3:
+            self.body = CNN(observation_space.shape, hidden[0], key=k_body)
+            sizes = hidden
+        else:
+            discrete = isinstance(observation_space, Discrete)
+            inputs = observation_space.n if discrete else math.prod(observation_space.shape)
+            sizes = (inputs, *hidden)
+        if isinstance(action_space, Discrete):
+            outputs = action_space.n
+        elif len(action_space.shape) == 1:
+            outputs = action_space.shape[0]
+            self.log_std = jnp.full(outputs, log_std_init, jnp.float32)
+        else:
+            raise ConfigError(f"actions of shape {action_space.shape} have no policy head; use a vector")
+        # A last policy layer near zero starts every state with nearly the same distribution.
+        self.actor = MLP((*sizes, outputs), activation, 0.01, key=k_actor)
+        self.critic = MLP((*sizes, 1), activation, 1.0, key=k_critic)
+
+    def encode(self, obs: Array) -> Array:
+        x = features(self.observation_space, obs)
+        return x if self.body is None else self.body(x)
+
+    def policy(self, obs: Array) -> Distribution:
+        """π(·|s) for observations [..., *shape]."""
+        output = self.actor(self.encode(obs))
+        return Categorical(output) if self.log_std is None else Normal(output, self.log_std)
+
+    def value(self, obs: Array) -> Array:
+        """V(s): [...] for observations [..., *shape]."""
+        return self.critic(self.encode(obs))[..., 0]

@@ -1,0 +1,140 @@
+"""Meeting the world: collect experience, cut it in minibatches, evaluate. Written once for device and host."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from swingup.spaces import to_env
+from swingup.types import Act, Actor, Recent, Rollout, VecEnv
+
+Carry = TypeVar("Carry")
+RECENT = 100  # episodes in the running average that is reported
+
+
+def start(env: VecEnv, key: Array) -> Actor:
+    """Environments at the beginning of their first episodes."""
+    return Actor(*env.reset(key), Recent(jnp.zeros(RECENT), jnp.int32(0)))
+
+
+def collect(env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int) -> tuple[Actor, Rollout]:
+    """Run `act` for `num_steps` env steps in each of the N environments, continuing their episodes.
+
+    Returns the actor after it and a `Rollout` with leading axes [T, N]. All keys and the environments'
+    noise are drawn before the loop: thousands of tiny draws inside cost more than the physics.
+    """
+
+    def body(carry, x):
+        env_state, obs = carry
+        key, noise = x
+        action, extras = act(obs, key)
+        env_state, step = env.step(env_state, to_env(env.action_space, action), noise)
+        return (env_state, step.obs), Rollout(obs, action, extras, step)
+
+    k_act, k_env = jax.random.split(key)
+    xs = jax.random.split(k_act, num_steps), env.draw(k_env, num_steps)
+    loop = jax.lax.scan if env.jittable else host_scan
+    (env_state, obs), rollout = loop(body, (actor.env_state, actor.obs), xs)
+    return Actor(env_state, obs, record(actor.recent, rollout)), rollout
+
+
+def host_scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
+    """`lax.scan` as a Python loop, for environments on the host, and for stepping through in a debugger."""
+    leaves, tree = jax.tree.flatten(xs)
+    ys = []
+    for row in zip(*map(list, leaves), strict=True):
+        carry, y = body(carry, tree.unflatten(row))
+        ys.append(y)
+    return carry, jax.tree.map(lambda *y: jnp.asarray(np.stack(y)), *ys)
+
+
+def host_while(condition: Callable[[Carry], Any], body: Callable[[Carry], Carry], carry: Carry) -> Carry:
+    """`lax.while_loop` as a Python loop."""
+    while condition(carry):
+        carry = body(carry)
+    return carry
+
+
+@jax.jit
+def record(recent: Recent, rollout: Rollout) -> Recent:
+    """Put the returns of the episodes that ended in the rollout [T, N] into the ring, in order of time."""
+    ended = rollout.step.done.ravel()
+    rank = jnp.cumsum(ended)  # 1 for the first episode that ended here, 2 for the second, ...
+    total = rank[-1]
+    keep = ended & (rank > total - RECENT)  # one rollout may end more episodes than the ring holds
+    slot = jnp.where(keep, (recent.count + rank - 1) % RECENT, RECENT)  # RECENT: out of bounds, dropped
+    returns = recent.returns.at[slot].set(rollout.step.ep_return.ravel(), mode="drop")
+    return Recent(returns, recent.count + total.astype(jnp.int32))
+
+
+def episode_stats(actor: Actor, rollout: Rollout) -> dict[str, Array]:
+    """Metrics of the episodes that ended in a rollout, from raw rewards; NaN where none has ended yet.
+
+    `nonfinite/obs` and `nonfinite/reward` count entries that are NaN or infinite: the driver stops on them.
+    """
+    ended, step = rollout.step.done, rollout.step
+    count = ended.sum()
+
+    def mean(x):
+        return jnp.where(count > 0, jnp.where(ended, x, 0).sum() / jnp.maximum(count, 1), jnp.nan)
+
+    filled = jnp.minimum(actor.recent.count, RECENT)
+    recent = jnp.where(jnp.arange(RECENT) < filled, actor.recent.returns, 0).sum()
+    return {
+        "ep/count": count.astype(jnp.int32),
+        "ep/return": mean(step.ep_return),
+        "ep/length": mean(step.ep_length.astype(jnp.float32)),
+        "ep/return_last100": jnp.where(filled > 0, recent / jnp.maximum(filled, 1), jnp.nan),
+        "nonfinite/obs": nonfinite((rollout.obs, step.next_obs)),
+        "nonfinite/reward": nonfinite(step.reward),
+    }
+
+
+def nonfinite(tree: Any) -> Array:
+    """How many entries of a tree's float arrays are NaN or infinite."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return sum((jnp.sum(~jnp.isfinite(x)) for x in floats), jnp.int32(0)).astype(jnp.int32)
+
+
+def minibatches(data: Any, count: int, key: Array) -> Any:
+    """Shuffle [T, N, ...] arrays and cut them in `count` equal parts: [count, T N / count, ...].
+
+    Every sample is in exactly one part. `count` must divide T N.
+    """
+    t, n = jax.tree.leaves(data)[0].shape[:2]
+    order = jax.random.permutation(key, t * n)
+
+    def cut(x):
+        return x.reshape(t * n, *x.shape[2:])[order].reshape(count, -1, *x.shape[2:])
+
+    return jax.tree.map(cut, data)
+
+
+def evaluate(env: VecEnv, act: Act, key: Array, limit: int = 10_000) -> tuple[Array, Array]:
+    """Play exactly one episode in each environment; returns their undiscounted returns and lengths, [N].
+
+    One each, because "the first N episodes to end" would favour short ones. An episode longer than
+    `limit` env steps is cut and counts with its return so far.
+    """
+    k_reset, k_run = jax.random.split(key)
+
+    def body(carry):
+        t, env_state, obs, ep_return, ep_length, running = carry
+        k_act, k_env = jax.random.split(jax.random.fold_in(k_run, t))
+        action, _ = act(obs, k_act)
+        noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
+        env_state, step = env.step(env_state, to_env(env.action_space, action), noise)
+        ep_return = jnp.where(running, step.ep_return, ep_return)
+        ep_length = jnp.where(running, step.ep_length, ep_length)
+        return t + 1, env_state, step.obs, ep_return, ep_length, running & ~step.done
+
+    def unfinished(carry):
+        return (carry[0] < limit) & jnp.any(carry[-1])
+
+    n = env.num_envs
+    carry = (jnp.int32(0), *env.reset(k_reset), jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
+    loop = jax.lax.while_loop if env.jittable else host_while
+    return loop(unfinished, body, carry)[3:5]

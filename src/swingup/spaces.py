@@ -1,0 +1,91 @@
+"""Spaces of observations and actions: frozen, hashable, so they can be static arguments of compiled code."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """The integers 0 .. n-1."""
+
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.randint(key, (), 0, self.n)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Arrays of one shape, bounded per entry; a bound may be infinite.
+
+    `low` and `high` are floats that hold for all entries, or nested tuples of the space's shape.
+    """
+
+    low: float | tuple
+    high: float | tuple
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @staticmethod
+    def of(low, high, shape: tuple[int, ...], dtype="float32") -> "Box":
+        """Build from arrays or floats; raises `ValueError` where a low bound is not below its high bound."""
+        low, high = (np.broadcast_to(np.asarray(b, np.float64), shape) for b in (low, high))
+        if not np.all(low < high):
+            raise ValueError(f"Box needs low < high in every entry; got low {low} and high {high}")
+        return Box(_compact(low), _compact(high), tuple(shape), np.dtype(dtype).name)
+
+    def sample(self, key: Array) -> Array:
+        """Uniform where bounded on both sides, standard normal (clipped) where not."""
+        low, high = self.bounds
+        bounded = np.isfinite(low) & np.isfinite(high)
+        k_uniform, k_normal = jax.random.split(key)
+        u = jax.random.uniform(k_uniform, self.shape)
+        uniform = np.where(bounded, low, 0) + u * np.where(bounded, high - low, 1)
+        normal = jnp.clip(jax.random.normal(k_normal, self.shape), low, high)
+        return jnp.where(bounded, uniform, normal).astype(self.dtype)
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """`low` and `high` as float32 arrays of the space's shape."""
+        low, high = (np.broadcast_to(np.asarray(b, np.float32), self.shape) for b in (self.low, self.high))
+        return low, high
+
+
+Space = Discrete | Box
+
+
+def to_env(space: Space, action: Array) -> Array:
+    """What the environment receives for an action that a policy drew: [..., *shape] -> the same shape.
+
+    Policies act in normalised units, in which [-1, 1] spans the bounds of each dimension. An action
+    outside is clipped *here and nowhere else*: log-probabilities stay those of the unclipped action.
+    A dimension without two finite bounds is passed in its own units, clipped to the bound it has.
+
+    >>> to_env(Box.of([-2.0, 0.0], [2.0, 1.0], (2,)), jnp.array([0.5, -3.0]))
+    Array([1., 0.], dtype=float32)
+    """
+    if isinstance(space, Discrete):
+        return action
+    low, high = space.bounds
+    bounded = np.isfinite(low) & np.isfinite(high)
+    half = np.where(bounded, 0.5 * (high.astype(np.float64) - low), 1.0).astype(np.float32)
+    middle = np.where(bounded, 0.5 * (high.astype(np.float64) + low), 0.0).astype(np.float32)
+    scaled = jnp.where(bounded, middle + half * jnp.clip(action, -1.0, 1.0), action)
+    return jnp.clip(scaled, low, high).astype(space.dtype)  # rounding must not cross a bound
+
+
+def _compact(bound: np.ndarray) -> float | tuple:
+    """One float when all entries agree, else nested tuples."""
+
+    def nested(x):
+        return tuple(map(nested, x)) if isinstance(x, list) else float(x)
+
+    return float(bound.flat[0]) if bound.size and np.all(bound == bound.flat[0]) else nested(bound.tolist())

@@ -1,0 +1,128 @@
+"""The data that flows through the library: plain tuples of arrays, and the protocols that connect the parts.
+
+Axes are named in brackets: `T` env steps of one rollout, `N` environments, `S` seeds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
+
+import jax
+from jax import Array
+
+from swingup.spaces import Space
+
+Obs = Any
+EnvState = Any
+Cls = TypeVar("Cls")
+
+
+class Transition(NamedTuple):
+    """What one environment answers to one action. Nothing here has been reset."""
+
+    obs: Obs  # s', the true successor, also when the episode ended
+    reward: Array
+    terminated: Array  # the MDP ended: the value of s' is 0
+    truncated: Array  # the clock ended: the value of s' is V(s')
+
+
+class Step(NamedTuple):
+    """What `N` environments with auto-reset answer to `N` actions; every field is [N, ...]."""
+
+    obs: Obs  # what to act on next: the first observation of a new episode where one just ended
+    next_obs: Obs  # the true successor s', also where the episode ended: bootstrap from this
+    reward: Array
+    terminated: Array
+    truncated: Array  # never true together with `terminated`
+    ep_return: Array  # undiscounted return of the running episode up to and including this reward
+    ep_length: Array  # its length in env steps
+
+    @property
+    def done(self) -> Array:
+        """The episode ended, for whichever reason. Cuts sums over time; never masks a bootstrap."""
+        return self.terminated | self.truncated
+
+
+class Recent(NamedTuple):
+    """The returns of the last episodes that ended in training, in a ring."""
+
+    returns: Array  # [100]
+    count: Array  # episodes ended since the start of training
+
+
+class Actor(NamedTuple):
+    """The side of the training state that lives in the environments."""
+
+    env_state: EnvState
+    obs: Obs  # [N, ...]
+    recent: Recent
+
+
+class Rollout(NamedTuple):
+    """A piece of experience; every field has leading axes [T, N]."""
+
+    obs: Obs
+    action: Array  # as the policy drew it: before the environment's bounds are applied
+    extras: Any  # whatever the algorithm's `act` wanted remembered
+    step: Step
+
+
+class State(NamedTuple):
+    """Everything that changes in training. Saving it and loading it resumes exactly."""
+
+    learner: Any
+    actor: Actor
+    key: Array
+
+
+class Env(Protocol):
+    """One environment: pure functions, no auto-reset."""
+
+    name: str
+    observation_space: Space
+    action_space: Space
+
+    def reset(self, key: Array) -> tuple[EnvState, Obs]: ...
+    def step(self, state: EnvState, action: Array, key: Array) -> tuple[EnvState, Transition]: ...
+
+
+class VecEnv(Protocol):
+    """`num_envs` environments with auto-reset, on the device or on the host."""
+
+    name: str
+    num_envs: int
+    observation_space: Space
+    action_space: Space
+    jittable: bool  # may this be traced into a compiled program?
+
+    def reset(self, key: Array) -> tuple[EnvState, Obs]: ...
+    def draw(self, key: Array, num_steps: int) -> Any: ...
+    def step(self, state: EnvState, action: Array, noise: Any) -> tuple[EnvState, Step]: ...
+
+
+class Algorithm(Protocol):
+    """A frozen dataclass of hyperparameters with the methods that the driver calls."""
+
+    @property
+    def num_envs(self) -> int: ...
+    @property
+    def env_steps_per_iteration(self) -> int: ...
+    def init(self, env: VecEnv, key: Array) -> State: ...
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]: ...
+    def act(self, learner: Any, obs: Obs, key: Array, explore: bool = True) -> tuple[Array, Any]: ...
+
+
+Act = Callable[[Obs, Array], tuple[Array, Any]]
+
+
+@dataclass_transform(frozen_default=True)
+def hyperparameters(cls: type[Cls]) -> type[Cls]:
+    """Make a class a frozen dataclass whose `float` fields are traced leaves and all others static.
+
+    So a change of a float never recompiles, and a batch of settings is a `vmap`. Inside methods a float
+    field may be a tracer: no Python `if` on it, no shape from it.
+    """
+    cls = dataclass(frozen=True)(cls)
+    traced = [f.name for f in fields(cls) if f.type in (float, "float")]  # pyright: ignore[reportArgumentType]
+    static = [f.name for f in fields(cls) if f.name not in traced]  # pyright: ignore[reportArgumentType]
+    return jax.tree_util.register_dataclass(cls, traced, static)
