@@ -87,7 +87,10 @@ def report(
                 "repetitions": len(run_seconds),
                 "env_steps_per_seed": args.env_steps,
                 **extra,
-                "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: version(name) for name in packages},
+                },
                 "finished_at": time.time(),
             }
         ),

@@ -1,1 +1,89 @@
-"""x"""
+"""swingup: deep reinforcement learning that reads like the papers and runs in one compiled JAX program.
+
+    import swingup
+    run = swingup.train(swingup.PPO(lr=1e-3), "CartPole-v1", env_steps=100_000, seeds=10)
+    print(run.final_return)
+
+Names are imported on first use, so that `swingup --help` need not wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swingup.algos.ppo import PPO
+    from swingup.driver import Progress
+    from swingup.envs import Hosted, Vec, make
+    from swingup.errors import (
+        CheckpointError,
+        ConfigError,
+        NonFiniteError,
+        OutputError,
+        SwingupError,
+    )
+    from swingup.experiment import Run, load, train
+    from swingup.plot import plot
+    from swingup.presets import Preset, preset
+    from swingup.rollout import collect, evaluate
+    from swingup.spaces import Box, Discrete
+    from swingup.types import Env, Rollout, State, Step, Transition, VecEnv
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "swingup.algos.ppo": ["PPO"],
+    "swingup.driver": ["Progress"],
+    "swingup.envs": ["Hosted", "Vec", "make"],
+    "swingup.errors": ["CheckpointError", "ConfigError", "NonFiniteError", "OutputError", "SwingupError"],
+    "swingup.experiment": ["Run", "load", "train"],
+    "swingup.plot": ["plot"],
+    "swingup.presets": ["Preset", "preset"],
+    "swingup.rollout": ["collect", "evaluate"],
+    "swingup.spaces": ["Box", "Discrete"],
+    "swingup.types": ["Env", "Rollout", "State", "Step", "Transition", "VecEnv"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "PPO",
+    "Box",
+    "CheckpointError",
+    "ConfigError",
+    "Discrete",
+    "Env",
+    "Hosted",
+    "NonFiniteError",
+    "OutputError",
+    "Preset",
+    "Progress",
+    "Rollout",
+    "Run",
+    "State",
+    "Step",
+    "SwingupError",
+    "Transition",
+    "Vec",
+    "VecEnv",
+    "collect",
+    "evaluate",
+    "load",
+    "make",
+    "plot",
+    "preset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'swingup' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    # All names at once: `swingup.plot` and `swingup.presets` are also modules, and importing a module
+    # binds its name here, which must not hide the function of that name.
+    for sibling in _HOMES[_HOME[name]]:
+        globals()[sibling] = getattr(module, sibling)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

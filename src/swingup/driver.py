@@ -6,8 +6,10 @@ logging interval can change a number.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from swingup.rollout import nonfinite
 from swingup.types import Algorithm, State, VecEnv
 
 Metrics = dict[str, np.ndarray]
+SLICE_SECONDS = 1.0  # how long compiled code may run before the host looks
 
 
 class Progress(NamedTuple):
@@ -44,13 +47,19 @@ class Clock:
 
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
-    began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the duration of a block to `name`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
 
 
 def root_key(seed: int, purpose: str) -> Array:
     """The key of one consumer: the seed's root key, folded with the consumer's name."""
-    import zlib
-
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
@@ -59,7 +68,7 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     keys = jnp.stack([root_key(seed, "train") for seed in seeds])
     begin = partial(_init, env)
     if not env.jittable:
-        return jax.tree.map(lambda *x: jnp.stack(x), *[begin(_setting(algo, i), k) for i, k in enumerate(keys)])
+        return jax.tree.map(lambda *x: jnp.stack(x), *[begin(setting(algo, i), k) for i, k in enumerate(keys)])
     return jax.jit(jax.vmap(begin, in_axes=(axes(algo), 0)))(algo, keys)
 
 
@@ -72,7 +81,8 @@ def axes(algo: Algorithm) -> Any:
     return jax.tree.map(lambda x: 0 if np.ndim(x) else None, algo)
 
 
-def _setting(algo: Algorithm, i: int) -> Algorithm:
+def setting(algo: Algorithm, i: int) -> Algorithm:
+    """The settings of the i-th seed."""
     return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
 
 
@@ -85,28 +95,33 @@ def run(
     done: int = 0,
     chunk: int = 1,
     callbacks: Sequence[Callback] = (),
+    clock: Clock | None = None,
 ) -> State:
-    """Advance `state` [S], which is consumed, from iteration `done` to `iterations`, in chunks of `chunk`.
+    """Advance `state` [S], which is consumed, from iteration `done` to `iterations`.
 
-    Chunks end at multiples of `chunk`, whatever `done` is, so that a resumed run logs at the same points.
-    Raises `NonFiniteError` when a NaN or infinity appears; callbacks may raise to stop.
+    Callbacks run at each multiple of `chunk` iterations, whatever `done` is, so that a resumed run logs at
+    the same points; and about once a second in between, so that a slow run shows its progress and can be
+    stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks may raise to stop.
     """
-    clock = Clock()
-    advance = _device_chunk(algo, env, state, chunk, clock) if env.jittable else _host_chunk(algo, env)
+    clock = clock or Clock()
+    before = clock.run_seconds
+    with clock.measure("compile_seconds"):
+        advance = _device_chunk(algo, env, state, chunk) if env.jittable else _host_chunk(algo, env)
+    n, first = 1, done
     while done < iterations:
-        n = min(chunk - done % chunk, iterations - done)
-        began = time.perf_counter()
-        state, metrics = advance(state, n)
-        metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
-        clock.run_seconds += time.perf_counter() - began
+        n = min(n, chunk - done % chunk, iterations - done)
+        with clock.measure("run_seconds"):
+            state, metrics = advance(state, n)
+            metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
         check_finite(metrics, algo, done)
         done += n
         for callback in callbacks:
             callback(Progress(algo, env, done, iterations, state, metrics, clock))
+        n = max(1, int(SLICE_SECONDS * (done - first) / (clock.run_seconds - before)))
     return state
 
 
-def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int, clock: Clock) -> Callable:
+def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int) -> Callable:
     """A compiled program of up to `chunk` iterations of all seeds."""
 
     def one(algo: Algorithm, state: State):
@@ -125,9 +140,7 @@ def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int, clock:
         log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
         return jax.lax.fori_loop(0, n, body, (state, log))
 
-    began = time.perf_counter()
     compiled = jax.jit(advance, donate_argnums=1).lower(algo, state, jnp.int32(0)).compile()
-    clock.compile_seconds += time.perf_counter() - began
     return lambda state, n: compiled(algo, state, jnp.int32(n))
 
 
@@ -137,10 +150,10 @@ def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:
     def advance(state: State, n: int):
         states, logs = [], []
         for i in range(len(jax.tree.leaves(state)[0])):
-            setting, one = _setting(algo, i), jax.tree.map(lambda x, i=i: x[i], state)
+            settings, one = setting(algo, i), jax.tree.map(lambda x, i=i: x[i], state)
             rows = []
             for _ in range(n):
-                one, metrics = setting.step(env, one)
+                one, metrics = settings.step(env, one)
                 rows.append(metrics | {"nonfinite/learner": nonfinite(one.learner)})
             states.append(one)
             logs.append({name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]})

@@ -1,6 +1,7 @@
-"""Files that are either the old or the new content after a crash, and files read from strangers."""
+"""Files that hold the old content or the new after a crash, never half; and reading files of strangers."""
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -10,7 +11,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors
+
 from swingup.errors import OutputError, SwingupError
+
+MAX_JSON = 2**22  # bytes; as a manifest, some 20,000 arrays
+CODES = {  # NumPy's names of the dtypes and those of safetensors
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
+}  # fmt: skip
+DTYPES = {code: name for name, code in CODES.items()}
 
 
 class Fs:
@@ -91,9 +103,47 @@ def write_atomic(path: str | Path, data: bytes, fs: Fs = FS) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def publish(target: Path, contents: dict[str, Iterable[Any]], fs: Fs = FS) -> None:
+    """Write a directory of files under a hidden name, push it to the disk, and rename it to `target`.
+
+    What was at `target` stays beside it as `.old-*`, for the caller to `discard`. Raises OSError.
+    """
+    new = hidden(target)
+    fs.mkdir(new)
+    for name, chunks in contents.items():
+        fs.write(new / name, chunks)
+        fs.fsync(new / name)
+    fs.fsync(new)
+    if target.exists():
+        fs.rename(target, target.with_name(f"{target.name}.old-{secrets.token_hex(4)}"))
+    fs.rename(new, target)
+    fs.fsync(target.parent)
+
+
+def discard(path: Path, fs: Fs = FS) -> None:
+    """Delete, hiding it first: half a deletion must not look like damage. Raises OSError."""
+    doomed = hidden(path)
+    fs.rename(path, doomed)
+    fs.remove(doomed)
+
+
+def sweep(directory: Path, fs: Fs = FS) -> None:
+    """Delete what killed writers left in a directory. Raises OSError."""
+    for left in directory.glob(".tmp-*"):
+        fs.remove(left)
+
+
+def to_json(obj: Any) -> bytes:
+    """Text that `read_json` takes back. Raises TypeError or ValueError for what JSON has not, as NaN."""
+    data = (json.dumps(obj, indent=1, allow_nan=False) + "\n").encode()
+    if len(data) > MAX_JSON:
+        raise ValueError(f"{len(data):,} bytes of JSON, where {MAX_JSON:,} are allowed")
+    return data
+
+
 def write_json(path: str | Path, obj: Any) -> None:
-    """Write `obj` as JSON, atomically. Raises OutputError, or TypeError/ValueError if it is not plain JSON."""
-    write_atomic(path, (json.dumps(obj, indent=1, allow_nan=False) + "\n").encode())
+    """Write `obj` as JSON, atomically. Raises OutputError, and what `to_json` raises."""
+    write_atomic(path, to_json(obj))
 
 
 def read_bytes(path: str | Path, *, limit: int, error: type[SwingupError] = SwingupError) -> bytes:
@@ -101,14 +151,18 @@ def read_bytes(path: str | Path, *, limit: int, error: type[SwingupError] = Swin
 
     Raises `error` for everything that is wrong, before any memory is taken.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     try:
         with open(os.open(path, flags), "rb") as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise error(f"cannot read {path}: not a regular file")
             if info.st_size > limit:
-                raise error(f"cannot read {path}: {info.st_size:,} bytes where at most {limit:,} are expected")
+                raise error(
+                    f"cannot read {path}: {info.st_size:,} bytes where at most {limit:,} are expected"
+                )
             return file.read(info.st_size)
     except (OSError, MemoryError, ValueError) as problem:  # ValueError: a NUL in the path
         raise error(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
@@ -125,10 +179,49 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-def read_json(path: str | Path, *, limit: int = 2**22, error: type[SwingupError] = SwingupError) -> Any:
+def read_json(path: str | Path, *, limit: int = MAX_JSON, error: type[SwingupError] = SwingupError) -> Any:
     """Strict JSON: UTF-8, no NaN or Infinity, no name twice, at most `limit` bytes. Raises `error`."""
     data = read_bytes(path, limit=limit, error=error)
     try:
         return json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as problem:
         raise error(f"cannot read {path}: not valid JSON ({problem})") from problem
+
+
+def sha256(*chunks: Any) -> str:
+    total = hashlib.sha256()
+    for chunk in chunks:
+        total.update(chunk)
+    return total.hexdigest()
+
+
+def raw(array: np.ndarray) -> np.ndarray:
+    """The bytes of a contiguous array, not copied."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def pack_tensors(arrays: dict[str, np.ndarray]) -> list[Any]:
+    """The pieces of a safetensors file: header length and header, then the arrays, widest dtype first."""
+    header, end = {}, 0
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    for name in order:
+        start, end = end, end + arrays[name].nbytes
+        spec = {"dtype": CODES[arrays[name].dtype.name], "shape": arrays[name].shape}
+        header[name] = {**spec, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *(raw(arrays[name]) for name in order)]
+
+
+def unpack_tensors(data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, read-only. Raises ValueError if it is not a valid one of ours."""
+    if int.from_bytes(data[:8], "little") > min(MAX_JSON, len(data) - 8):
+        raise ValueError("the header is longer than the file")
+    try:
+        tensors = safetensors.deserialize(data)
+        unknown = {tensor["dtype"] for _, tensor in tensors} - DTYPES.keys()
+        if unknown:
+            raise ValueError(f"it has arrays of dtype {sorted(unknown)}")
+        return {name: np.ndarray(t["shape"], DTYPES[t["dtype"]], t["data"]) for name, t in tensors}
+    except (safetensors.SafetensorError, TypeError) as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,20 @@
+"""The algorithms, one file each, by their command-line names."""
+
+import importlib
+from typing import Any
+
+from swingup.errors import ConfigError, unknown
+
+ALGOS = {"ppo": "PPO"}
+
+
+def algorithm(name: str) -> type[Any]:
+    """The hyperparameter class of an algorithm. Raises `ConfigError` with the nearest names if unknown."""
+    if name not in ALGOS:
+        raise ConfigError(unknown("algorithm", name, ALGOS))
+    return getattr(importlib.import_module(f"swingup.algos.{name}"), ALGOS[name])
+
+
+def name_of(algo: Any) -> str:
+    """The command-line name of an algorithm's settings."""
+    return next(name for name, cls in ALGOS.items() if cls == type(algo).__name__)

@@ -1,0 +1,135 @@
+"""The report as Markdown, which is also what the terminal shows."""
+
+from typing import Any
+
+Row = dict[str, Any]
+
+NOTES = """\
+How to read this:
+
+- Env steps per second count all seeds together and exclude compilation. "Best" is the fastest repetition of
+  all rounds, "median" the median over rounds. "Threads" is `NPROC` for the JAX programs and
+  `torch.set_num_threads` for SB3; "default" sets neither.
+- swingup is timed through its public `train`; "other s" is what that call spends outside its own
+  `compile_seconds` and `run_seconds`. Rejax runs as one program compiled ahead of time, its evaluation
+  callback replaced by an empty one, so that no evaluation is timed. SB3 and SBX run `learn` after a warm-up
+  (SBX: two iterations, counted as compilation).
+- The peers are not identical in detail: Rejax clips each gradient element instead of the global norm and
+  clips the value loss; SBX clips the norms of actor and critic separately.
+- A ratio is ours over the peer's, each at its fastest thread setting: the median over rounds of the ratio
+  inside a round decides, "of bests" is the ratio of the two best repetitions.
+- "Start" runs from process start to the end of the first iteration (512 env steps, one seed, default
+  threads); "cold" has an empty JAX compilation cache, "warm" the one that the cold start has filled.
+- "Return" is a check that training works, not a score: SB3 and SBX the last 100 training episodes, Rejax
+  128 evaluation episodes at the end, swingup what its result reports.
+"""
+
+
+def progress(row: Row) -> str:
+    """One line for one measurement, printed as soon as it is there."""
+    if row["kind"] == "rate":
+        what = f"{row['peer']}, {row['seeds']} seed(s), threads {row['threads']}"
+    else:
+        what = f"{row['peer']}, {row['cache']} start"
+    if row["status"] == "failed":
+        return f"round {row['round'] + 1}: {what}: failed: {row['error']}"
+    if row["status"] == "hang":
+        return f"round {row['round'] + 1}: {what}: hang, killed after {row['timeout']:.0f} s"
+    if row["kind"] == "start":
+        return f"round {row['round'] + 1}: {what}: {row['start_to_finish_seconds']:.1f} s"
+    return f"round {row['round'] + 1}: {what}: {row['env_steps_per_second']:,.0f} env steps/s"
+
+
+def markdown(report: Row) -> str:
+    """The whole report."""
+    machine, quick = report["machine"], " (quick: decides nothing)" if report["quick"] else ""
+    load = " / ".join(map(str, machine["load_average"]))
+    return "\n".join(
+        [
+            f"# {report['benchmark']}: speed{quick}",
+            "",
+            f"{report['date']}, commit {report['commit']}, {machine['cpu']}, {machine['cores']} cores, "
+            f"{report['rounds']} round(s), load average at the start {load}.",
+            "",
+            "4 environments x 128 env steps an iteration, 4 epochs x 4 minibatches of 128, two 64x64 tanh networks.",
+            "",
+            "## Env steps per second",
+            "",
+            _table(
+                ["contestant", "seeds", "threads", "best", "median", "compile s", "import s", "other s"]
+                + ["return", "status"],
+                [_rate(line) for line in report["rates"]],
+            ),
+            "## swingup / peer",
+            "",
+            _table(
+                [
+                    "peer",
+                    "seeds",
+                    "threads (ours / peer's)",
+                    "median of rounds",
+                    "of bests",
+                    "bar",
+                    "verdict",
+                ],
+                [_ratio(line) for line in report["ratios"]],
+            ),
+            "## Start to first update",
+            "",
+            _table(
+                ["contestant", "cache", "median s", "best s", "import s", "compile s", "bar", "verdict"],
+                [_start(line) for line in report["starts"]],
+            ),
+            NOTES,
+            "## Versions",
+            "",
+            *[f"- {peer}: {_versions(of)}" for peer, of in report["versions"].items()],
+            "",
+        ]
+    )
+
+
+def _rate(line: Row) -> list[str]:
+    status = "" if line["status"] == "ok" else line["status"]
+    cells = [line["peer"], str(line["seeds"]), line["threads"]]
+    if "best" not in line:
+        return [*cells, "–", "–", "–", "–", "–", "–", status]
+    cells += [f"{line['best']:,.0f}", f"{line['median']:,.0f}"]
+    cells += [f"{line[name]:.1f}" for name in ("compile_seconds", "import_seconds", "other_seconds")]
+    return [*cells, _number(line["final_return"], ".0f"), status]
+
+
+def _ratio(line: Row) -> list[str]:
+    threads = f"{line['our_threads']} / {line['peer_threads']}"
+    cells = [line["peer"], str(line["seeds"]), threads]
+    cells += [f"{line['median_ratio']:.2f}", f"{line['best_ratio']:.2f}"]
+    return [*cells, "–" if line["bar"] is None else f">= {line['bar']:g}", _verdict(line["passed"])]
+
+
+def _start(line: Row) -> list[str]:
+    cells = [line["peer"], line["cache"]]
+    names = ("median_seconds", "best_seconds", "import_seconds", "compile_seconds")
+    cells += [_number(line.get(name), ".1f") for name in names]
+    bar = f"<= {line['bar']:g}" if "bar" in line else "–"
+    return [*cells, bar, _verdict(line.get("passed")) if line["status"] == "ok" else line["status"]]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _verdict(passed: bool | None) -> str:
+    return {True: "pass", False: "FAIL", None: "–"}[passed]
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    """A Markdown table whose columns are padded so that it reads well in a terminal too."""
+    rows = [head, *body] if body else [head, ["–"] * len(head)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
