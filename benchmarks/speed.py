@@ -131,7 +131,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=2, help="trainings timed in one process")
     parser.add_argument("--only", default=",".join(PEERS), help="comma-separated contestants")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.json")
+    parser.add_argument(
+        "--out", type=Path, help="default: results/speed.json; with --quick .bench/speed.json"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of short trainings")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds after which a process is hung")
     args = parser.parse_args()
@@ -139,6 +141,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"unknown contestant {', '.join(sorted(unknown))}: choose from {', '.join(PEERS)}")
     args.only = tuple(peer for peer in PEERS if peer in args.only.split(","))
     args.rounds = 1 if args.quick else args.rounds
+    folder = launch.HOME if args.quick else Path(__file__).resolve().parent / "results"
+    args.out = args.out or folder / "speed.json"
     return args
 
 

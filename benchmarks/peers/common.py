@@ -68,7 +68,7 @@ def arguments(*, many_seeds: bool) -> argparse.Namespace:
 def report(
     args: argparse.Namespace,
     *,
-    import_seconds: float,
+    import_seconds: float | None,
     compile_seconds: float,
     run_seconds: Sequence[float],
     packages: Sequence[str],

@@ -9,7 +9,7 @@ from . import common
 
 
 def main() -> None:
-    """Compile ahead of time, run the program once per repetition (new keys each time) and print the result."""
+    """Compile ahead of time, run the program once per repetition with new keys, and print the result."""
     args = common.arguments(many_seeds=True)
     with common.timed() as importing:
         import jax

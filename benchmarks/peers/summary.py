@@ -41,7 +41,6 @@ def starts(rows: list[Row]) -> list[Row]:
         if good:
             seconds = [row["start_to_finish_seconds"] for row in good]
             line |= {"median_seconds": median(seconds), "best_seconds": min(seconds)}
-            line["import_seconds"] = median(row["import_seconds"] for row in good)
             line["compile_seconds"] = median(row["compile_seconds"] for row in good)
         if good and line["peer"] == "swingup":
             bar = START_BARS[line["cache"]]

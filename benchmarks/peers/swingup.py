@@ -1,57 +1,110 @@
-"""Time swingup's PPO through its public `train`, as a user would call it; nothing is written to disk."""
+"""Time swingup's PPO: rates through `swingup.train`, starts through the command `swingup train`."""
 
+import argparse
+import json
 import statistics
-from typing import Any
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 from . import common
 
+SETTINGS = {
+    "num_envs": common.NUM_ENVS,
+    "num_steps": common.NUM_STEPS,
+    "epochs": common.EPOCHS,
+    "num_minibatches": common.MINIBATCHES,
+    "lr": common.LEARNING_RATE,
+    "gamma": common.GAMMA,
+    "lam": common.LAMBDA,
+    "clip": common.CLIP,
+    "c_entropy": common.ENTROPY,
+    "c_value": common.VALUE,
+    "max_grad_norm": common.MAX_GRAD_NORM,
+    "hidden": common.HIDDEN,
+    "activation": "tanh",
+}
+PACKAGES = ("swingup", "jax", "jaxlib", "equinox", "optax", "numpy")
+POLL = 0.01  # seconds between looks at the first command's output
+
 
 def main() -> None:
-    """Call `train` once per repetition, each with its own seed, and print the result."""
+    """Measure what the options ask for and print it."""
     args = common.arguments(many_seeds=True)
+    if args.start_only:
+        start(args)
+    else:
+        rate(args)
+
+
+def rate(args: argparse.Namespace) -> None:
+    """Call `train` once per repetition, each with seeds of its own; nothing is written to disk."""
     with common.timed() as importing:
         import swingup
-    algo = swingup.PPO(
-        num_envs=common.NUM_ENVS,
-        num_steps=common.NUM_STEPS,
-        epochs=common.EPOCHS,
-        num_minibatches=common.MINIBATCHES,
-        lr=common.LEARNING_RATE,
-        gamma=common.GAMMA,
-        lam=common.LAMBDA,
-        clip=common.CLIP,
-        c_entropy=common.ENTROPY,
-        c_value=common.VALUE,
-        max_grad_norm=common.MAX_GRAD_NORM,
-        hidden=common.HIDDEN,
-        activation="tanh",
-    )
-    results: list[dict[str, Any]] = []
-    call_seconds = []
+
+        algo = swingup.PPO(**SETTINGS)  # imports JAX
+    results, other_seconds = [], []
     for repetition in range(args.repetitions):
+        seeds = range(repetition * args.seeds, (repetition + 1) * args.seeds)
         with common.timed() as call:
-            run = swingup.train(
-                algo,
-                "CartPole-v1",
-                env_steps=args.env_steps,
-                seeds=args.seeds,
-                seed=repetition * args.seeds,
-                out=None,
-            )
+            run = swingup.train(algo, "CartPole-v1", env_steps=args.env_steps, seeds=seeds, episodes=1)
         results.append(run.result)
-        call_seconds.append(call.seconds)
-    run_seconds = [result["run_seconds"] for result in results]
-    compile_seconds = [result["compile_seconds"] for result in results]
-    accounted = [run + compiling for run, compiling in zip(run_seconds, compile_seconds, strict=True)]
+        other_seconds.append(call.seconds - run.result["run_seconds"] - run.result["compile_seconds"])
     common.report(
         args,
         import_seconds=importing.seconds,
-        compile_seconds=compile_seconds[0],
-        run_seconds=run_seconds,
-        packages=("swingup", "jax", "jaxlib", "equinox", "optax", "numpy"),
-        # What `train` spends outside compiling and running: no place to hide work.
-        other_seconds=statistics.median(c - a for c, a in zip(call_seconds, accounted, strict=True)),
+        compile_seconds=results[0]["compile_seconds"],
+        run_seconds=[result["run_seconds"] for result in results],
+        packages=PACKAGES,
+        # What `train` spends outside compiling and running, so that no work can hide there.
+        other_seconds=statistics.median(other_seconds),
+        final_return=statistics.mean(results[-1]["train_return"]),
+        return_of="last 100 training episodes",
     )
+
+
+def start(args: argparse.Namespace) -> None:
+    """Run the command `swingup train` and note when the first row of its metrics.csv is there."""
+    flags = [word for name, value in SETTINGS.items() for word in _flag(name, value)]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        command = [
+            sys.executable,
+            "-c",
+            "from swingup.cli import main; main()",
+            "train",
+            "ppo",
+            "CartPole-v1",
+        ]
+        command += ["--env-steps", str(args.env_steps), "--out", str(out), "--json", *flags]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        metrics = out / "metrics.csv"
+        while not (metrics.exists() and metrics.read_text().count("\n") >= 2):  # header and one row
+            if process.poll() is not None:
+                raise RuntimeError(
+                    f"the command ended with {process.returncode} and without a row of metrics"
+                )
+            time.sleep(POLL)
+        updated_at = time.time()
+        result = json.loads(process.communicate()[0].splitlines()[-1])
+        ended_at = time.time()
+    common.report(
+        args,
+        import_seconds=None,
+        compile_seconds=result["compile_seconds"],
+        run_seconds=[result["run_seconds"]],
+        packages=PACKAGES,
+        finished_at=updated_at,
+        evaluation_and_exit_seconds=ended_at - updated_at,
+    )
+
+
+def _flag(name: str, value: object) -> list[str]:
+    """A hyperparameter as words of a command line."""
+    values = value if isinstance(value, tuple) else (value,)
+    return ["--" + name.replace("_", "-"), *map(str, values)]
 
 
 if __name__ == "__main__":

@@ -10,18 +10,22 @@ How to read this:
 - Env steps per second count all seeds together and exclude compilation. "Best" is the fastest repetition of
   all rounds, "median" the median over rounds. "Threads" is `NPROC` for the JAX programs and
   `torch.set_num_threads` for SB3; "default" sets neither.
-- swingup is timed through its public `train`; "other s" is what that call spends outside its own
-  `compile_seconds` and `run_seconds`. Rejax runs as one program compiled ahead of time, its evaluation
-  callback replaced by an empty one, so that no evaluation is timed. SB3 and SBX run `learn` after a warm-up
-  (SBX: two iterations, counted as compilation).
-- The peers are not identical in detail: Rejax clips each gradient element instead of the global norm and
-  clips the value loss; SBX clips the norms of actor and critic separately.
+- swingup is timed through `swingup.train`; "other s" is what that call spends outside its own
+  `compile_seconds` and `run_seconds`: logging, and compiling and playing a final evaluation episode.
+- Rejax runs as one program compiled ahead of time, its evaluation callback replaced by an empty one, so that
+  no evaluation is timed. SB3 and SBX run `learn` after a warm-up (SBX: two iterations, counted as
+  compilation).
+- The peers differ in detail: Rejax clips each gradient element instead of the global norm, and clips the
+  value loss; SBX clips the gradients of actor and critic separately; only SB3 and swingup start from
+  orthogonal weights.
 - A ratio is ours over the peer's, each at its fastest thread setting: the median over rounds of the ratio
-  inside a round decides, "of bests" is the ratio of the two best repetitions.
+  inside a round decides; "of bests" is the ratio of the two best repetitions.
 - "Start" runs from process start to the end of the first iteration (512 env steps, one seed, default
-  threads); "cold" has an empty JAX compilation cache, "warm" the one that the cold start has filled.
-- "Return" is a check that training works, not a score: SB3 and SBX the last 100 training episodes, Rejax
-  128 evaluation episodes at the end, swingup what its result reports.
+  threads): for swingup the command `swingup train` until metrics.csv has a row, for the peers the shortest
+  script. "Cold" has an empty JAX compilation cache, "warm" the one that the cold start has filled; SB3 has
+  none.
+- "Return" is a check that training works, not a score: the mean of the last 100 training episodes, and for
+  Rejax, which keeps none, of 128 episodes played after training.
 """
 
 
@@ -51,7 +55,8 @@ def markdown(report: Row) -> str:
             f"{report['date']}, commit {report['commit']}, {machine['cpu']}, {machine['cores']} cores, "
             f"{report['rounds']} round(s), load average at the start {load}.",
             "",
-            "4 environments x 128 env steps an iteration, 4 epochs x 4 minibatches of 128, two 64x64 tanh networks.",
+            "4 environments x 128 env steps an iteration, 4 epochs x 4 minibatches of 128, "
+            "two 64x64 tanh networks.",
             "",
             "## Env steps per second",
             "",
@@ -77,7 +82,7 @@ def markdown(report: Row) -> str:
             "## Start to first update",
             "",
             _table(
-                ["contestant", "cache", "median s", "best s", "import s", "compile s", "bar", "verdict"],
+                ["contestant", "cache", "median s", "best s", "compile s", "bar", "verdict"],
                 [_start(line) for line in report["starts"]],
             ),
             NOTES,
@@ -108,7 +113,7 @@ def _ratio(line: Row) -> list[str]:
 
 def _start(line: Row) -> list[str]:
     cells = [line["peer"], line["cache"]]
-    names = ("median_seconds", "best_seconds", "import_seconds", "compile_seconds")
+    names = ("median_seconds", "best_seconds", "compile_seconds")
     cells += [_number(line.get(name), ".1f") for name in names]
     bar = f"<= {line['bar']:g}" if "bar" in line else "–"
     return [*cells, bar, _verdict(line.get("passed")) if line["status"] == "ok" else line["status"]]

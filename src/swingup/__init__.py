@@ -4,7 +4,8 @@
     run = swingup.train(swingup.PPO(lr=1e-3), "CartPole-v1", env_steps=100_000, seeds=10)
     print(run.final_return)
 
-Names are imported on first use, so that `swingup --help` need not wait for JAX.
+Names are imported on first use, so that `swingup --help` need not wait for JAX. No module of the package may
+bear the name of a public function: importing it would hide the function.
 """
 
 import importlib
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         SwingupError,
     )
     from swingup.experiment import Run, load, train
-    from swingup.plot import plot
+    from swingup.curves import plot
     from swingup.presets import Preset, preset
     from swingup.rollout import collect, evaluate
     from swingup.spaces import Box, Discrete
@@ -36,7 +37,7 @@ _HOMES = {
     "swingup.envs": ["Hosted", "Vec", "make"],
     "swingup.errors": ["CheckpointError", "ConfigError", "NonFiniteError", "OutputError", "SwingupError"],
     "swingup.experiment": ["Run", "load", "train"],
-    "swingup.plot": ["plot"],
+    "swingup.curves": ["plot"],
     "swingup.presets": ["Preset", "preset"],
     "swingup.rollout": ["collect", "evaluate"],
     "swingup.spaces": ["Box", "Discrete"],
@@ -78,10 +79,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'swingup' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    # All names at once: `swingup.plot` and `swingup.presets` are also modules, and importing a module
-    # binds its name here, which must not hide the function of that name.
-    for sibling in _HOMES[_HOME[name]]:
-        globals()[sibling] = getattr(module, sibling)
+    globals()[name] = getattr(module, name)
     return globals()[name]
 
 

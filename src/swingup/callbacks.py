@@ -27,9 +27,9 @@ HIDDEN = "nonfinite/"  # always zero in a run that goes on
 class Stopped(SwingupError):
     """The run was asked to stop by a signal, and has saved."""
 
-    def __init__(self, signum: int, iteration: int):
-        super().__init__(f"stopped by {signal.Signals(signum).name} at iteration {iteration}")
-        self.signum = signum
+    def __init__(self, signum: int, p: Progress):
+        super().__init__(f"stopped by {signal.Signals(signum).name} at iteration {p.iteration}")
+        self.signum, self.env_steps = signum, p.iteration * p.algo.env_steps_per_iteration
 
 
 def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -150,7 +150,7 @@ class Checkpoint:
 
 
 class StopOnSignal:
-    """Ctrl-C and SIGTERM let the chunk end, save, and raise `Stopped`; a second signal ends the process at once."""
+    """Ctrl-C and SIGTERM: end the chunk, save, raise `Stopped`. A second signal ends the process at once."""
 
     def __init__(self, save: Callable[[Progress], None]):
         self.save, self.signum, self.previous = save, 0, {}
@@ -170,7 +170,7 @@ class StopOnSignal:
     def __call__(self, p: Progress) -> None:
         if self.signum:
             self.save(p)
-            raise Stopped(self.signum, p.iteration)
+            raise Stopped(self.signum, p)
 
 
 class Console:

@@ -26,7 +26,7 @@ from swingup.errors import CheckpointError
 TENSORS, MANIFEST, LATEST = "tensors.safetensors", "manifest.json", "latest"
 FORMAT = 1
 FIELDS = {"format": int, "step": int, "file": dict, "arrays": dict, "keys": dict, "meta": dict, "sha256": str}
-NAME = re.compile(r"(step-([0-9]{12}))(\.old-[0-9a-f]{8})?")
+NAME = re.compile(r"step-([0-9]{12})(\.old-[0-9a-f]{8})?")
 FS = files.FS  # tests put a failing disk here
 
 
@@ -46,16 +46,19 @@ def save(directory: str | Path, state: Any, *, step: int, meta: dict, keep: int 
     arrays, keys = _to_host(state)
     tensors = files.pack_tensors(arrays)
     file = {"size": sum(map(len, tensors)), "sha256": files.sha256(*tensors)}
-    manifest = _manifest(step, arrays, keys, file, meta)
+    manifest = _manifest(int(step), arrays, keys, file, meta)
     text = files.to_json(manifest)
     try:
         files.make_directory(directory, FS)
         files.sweep(directory, FS)
         if not _holds(target, manifest):
             files.publish(target, {TENSORS: tensors, MANIFEST: [text]}, FS)
-        FS.fsync(directory)
         files.write_atomic(directory / LATEST, f"{target.name}\n".encode(), FS)
-        _prune(target, keep)
+        found = _published(directory)
+        kept = {target, *[path for path in found if not path.suffix][:keep]}
+        for path in found:
+            if path not in kept:
+                files.discard(path, FS)
     except OSError as error:
         with contextlib.suppress(OSError):
             files.sweep(directory, FS)  # a full disk needs the room
@@ -92,16 +95,11 @@ def _to_host(state: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _manifest(step: int, arrays: dict[str, np.ndarray], keys: dict, file: dict, meta: dict) -> dict[str, Any]:
     """All that is known of a checkpoint, and under `sha256` the hash of all the rest."""
     specs = {
-        name: {
-            "shape": list(array.shape),
-            "dtype": array.dtype.name,
-            "sha256": files.sha256(files.raw(array)),
-        }
-        for name, array in arrays.items()
+        name: {"shape": list(x.shape), "dtype": x.dtype.name, "sha256": files.sha256(files.raw(x))}
+        for name, x in arrays.items()
     }
     meta = json.loads(json.dumps(meta, allow_nan=False))  # tuples become lists now, not after a load
-    head = {"format": FORMAT, "step": int(step), "file": file}
-    manifest = {**head, "arrays": specs, "keys": keys, "meta": meta}
+    manifest = {"format": FORMAT, "step": step, "file": file, "arrays": specs, "keys": keys, "meta": meta}
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return {**manifest, "sha256": files.sha256(text.encode())}
 
@@ -111,14 +109,6 @@ def _holds(path: Path, manifest: dict) -> bool:
     with contextlib.suppress(CheckpointError):
         return read(path)[1] == manifest
     return False
-
-
-def _prune(target: Path, keep: int) -> None:
-    found = _published(target.parent)
-    kept = {target, *[path for path in found if not path.suffix][:keep]}
-    for path in found:
-        if path not in kept:
-            files.discard(path, FS)
 
 
 def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[Any, dict]:
@@ -143,8 +133,7 @@ def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[
     if problems:
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise CheckpointError(f"{path} does not fit this run: {'; '.join(problems[:4])}{more}")
-    treedef = jax.tree_util.tree_structure(like)
-    return jax.tree_util.tree_unflatten(treedef, [found[name] for name in wanted]), manifest
+    return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted]), manifest
 
 
 def _place(array: Any, impl: str | None, leaf: Any) -> Any:
@@ -168,10 +157,7 @@ def verify(directory: str | Path) -> list[int]:
 
 
 def digest(directory: str | Path) -> str:
-    """SHA-256 over name, dtype, shape and bytes of every array of the newest undamaged checkpoint, by name.
-
-    Raises CheckpointError if there is none; warns as `load` does.
-    """
+    """SHA-256 over name, dtype, shape and bytes of every array, by name; warns and raises as `load` does."""
     parts = []
     for name, array in sorted(_newest(Path(directory), None)[1].items()):
         parts += [json.dumps([name, array.dtype.name, array.shape]).encode(), files.raw(array)]
@@ -215,25 +201,20 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     path = Path(path)
     try:
         manifest = files.read_json(path / MANIFEST, error=CheckpointError)
-        _check(manifest)
+        version = manifest.get("format") if isinstance(manifest, dict) else None
+        if type(version) is int and version != FORMAT:
+            raise ValueError(f"it has format {version}, and this swingup reads format {FORMAT}")
+        if version is None or {name: type(value) for name, value in manifest.items()} != FIELDS:
+            raise ValueError(f"{MANIFEST} has missing or wrong fields")
         data = files.read_bytes(path / TENSORS, limit=manifest["file"]["size"], error=CheckpointError)
         if manifest["file"] != {"size": len(data), "sha256": files.sha256(data)}:
             raise ValueError(f"{TENSORS} was changed or cut short")
         arrays = files.unpack_tensors(data)
         named = NAME.fullmatch(path.name)
-        step = int(named[2]) if named else manifest["step"]
+        step = int(named[1]) if named else manifest["step"]
         rebuilt = _manifest(step, arrays, manifest["keys"], manifest["file"], manifest["meta"])
         if rebuilt != manifest:
             raise ValueError(f"{MANIFEST} was changed or belongs to another checkpoint")
         return arrays, rebuilt
     except (LookupError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-
-
-def _check(manifest: Any) -> None:
-    """Raises ValueError if this cannot be a manifest."""
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if type(version) is int and version != FORMAT:
-        raise ValueError(f"it has format {version}, and this swingup reads format {FORMAT}")
-    if version is None or {name: type(value) for name, value in manifest.items()} != FIELDS:
-        raise ValueError(f"{MANIFEST} has missing or wrong fields")

@@ -66,14 +66,14 @@ def root_key(seed: int, purpose: str) -> Array:
 def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     """The training states of all seeds, stacked along a leading axis [S]."""
     keys = jnp.stack([root_key(seed, "train") for seed in seeds])
-    begin = partial(_init, env)
-    if not env.jittable:
-        return jax.tree.map(lambda *x: jnp.stack(x), *[begin(setting(algo, i), k) for i, k in enumerate(keys)])
-    return jax.jit(jax.vmap(begin, in_axes=(axes(algo), 0)))(algo, keys)
+    if env.jittable:
+        return _init(algo, keys, env)
+    return jax.tree.map(lambda *x: jnp.stack(x), *[setting(algo, i).init(env, k) for i, k in enumerate(keys)])
 
 
-def _init(env: VecEnv, algo: Algorithm, key: Array) -> State:
-    return algo.init(env, key)
+@partial(jax.jit, static_argnames="env")
+def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
+    return jax.vmap(lambda algo, key: algo.init(env, key), in_axes=(axes(algo), 0))(algo, keys)
 
 
 def axes(algo: Algorithm) -> Any:
@@ -105,13 +105,15 @@ def run(
     """
     clock = clock or Clock()
     before = clock.run_seconds
-    with clock.measure("compile_seconds"):
-        advance = _device_chunk(algo, env, state, chunk) if env.jittable else _host_chunk(algo, env)
+    advance = partial(_device_chunk, algo, env=env, chunk=chunk) if env.jittable else _host_chunk(algo, env)
+    if env.jittable:
+        with clock.measure("compile_seconds"):
+            state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
     n, first = 1, done
     while done < iterations:
         n = min(n, chunk - done % chunk, iterations - done)
         with clock.measure("run_seconds"):
-            state, metrics = advance(state, n)
+            state, metrics = advance(state, jnp.int32(n))
             metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
         check_finite(metrics, algo, done)
         done += n
@@ -121,8 +123,13 @@ def run(
     return state
 
 
-def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int) -> Callable:
-    """A compiled program of up to `chunk` iterations of all seeds."""
+@partial(jax.jit, static_argnames=("env", "chunk"), donate_argnames="state")
+def _device_chunk(algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk: int) -> tuple[State, Any]:
+    """Up to `chunk` iterations of all seeds in one program; `n`, how many, is known only when it runs.
+
+    Settings are an argument and environments of one id are one object, so a second run that differs in
+    floats alone compiles nothing.
+    """
 
     def one(algo: Algorithm, state: State):
         state, metrics = algo.step(env, state)
@@ -130,29 +137,25 @@ def _device_chunk(algo: Algorithm, env: VecEnv, state: State, chunk: int) -> Cal
 
     step = jax.vmap(one, in_axes=(axes(algo), 0))
 
-    def advance(algo: Algorithm, state: State, n: Array):
-        def body(i, carry):
-            state, log = carry
-            state, metrics = step(algo, state)
-            return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
+    def body(i, carry):
+        state, log = carry
+        state, metrics = step(algo, state)
+        return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
 
-        shapes = jax.eval_shape(step, algo, state)[1]
-        log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
-        return jax.lax.fori_loop(0, n, body, (state, log))
-
-    compiled = jax.jit(advance, donate_argnums=1).lower(algo, state, jnp.int32(0)).compile()
-    return lambda state, n: compiled(algo, state, jnp.int32(n))
+    shapes = jax.eval_shape(step, algo, state)[1]
+    log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
+    return jax.lax.fori_loop(0, n, body, (state, log))
 
 
 def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:
     """The same in Python, one seed after the other: the environments are on the host."""
 
-    def advance(state: State, n: int):
+    def advance(state: State, n: Array):
         states, logs = [], []
         for i in range(len(jax.tree.leaves(state)[0])):
             settings, one = setting(algo, i), jax.tree.map(lambda x, i=i: x[i], state)
             rows = []
-            for _ in range(n):
+            for _ in range(int(n)):
                 one, metrics = settings.step(env, one)
                 rows.append(metrics | {"nonfinite/learner": nonfinite(one.learner)})
             states.append(one)

@@ -1,12 +1,11 @@
 """From settings to a run: train, resume, load; and the directory in which a run lives.
 
-    config.json   settings, enough to run it again       metrics.csv   one row per seed and log point
-    checkpoints/  the training state, resumes exactly    result.json   the final evaluation and speeds
-    curve.png     the learning curve (also .svg and .csv)
+config.json   settings, enough to run it again       metrics.csv   one row per seed and log point
+checkpoints/  the training state, resumes exactly    result.json   the final evaluation and speeds
+curve.png     the learning curve (also .svg and .csv)
 """
 
 import dataclasses
-import json
 import math
 import platform
 import sys
@@ -24,7 +23,7 @@ import numpy as np
 
 from swingup import checkpoint, driver, files, rollout, settings
 from swingup.algos import algorithm, name_of
-from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, Stopped, StopOnSignal, from_csv, to_csv
+from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, Stopped, from_csv, to_csv
 from swingup.envs import canonical, make
 from swingup.errors import ConfigError, OutputError
 from swingup.presets import preset
@@ -62,7 +61,9 @@ class Experiment:
         for f in dataclasses.fields(self.algo):
             size = np.size(getattr(self.algo, f.name)) if f.type is float else 1
             if f.type is float and np.ndim(getattr(self.algo, f.name)) and size != len(self.seeds):
-                raise ConfigError(f"{f.name} has {size} values for {len(self.seeds)} seeds; give one for each seed")
+                raise ConfigError(
+                    f"{f.name} has {size} values for {len(self.seeds)} seeds; give one per seed"
+                )
 
     @property
     def iterations(self) -> int:
@@ -89,7 +90,8 @@ class Experiment:
         algo = self.algo
         if getattr(algo, "lr_decay", False) and not np.all(algo.lr_horizon):
             steps = float(self.iterations * algo.env_steps_per_iteration)
-            algo = dataclasses.replace(algo, lr_horizon=np.where(algo.lr_horizon == 0, steps, algo.lr_horizon)[()])
+            horizon = np.where(np.asarray(algo.lr_horizon) == 0, steps, algo.lr_horizon)
+            algo = dataclasses.replace(algo, lr_horizon=horizon if horizon.ndim else float(horizon))
         return algo
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +102,9 @@ class Experiment:
     @staticmethod
     def from_json(data: Any, env: Any = None) -> "Experiment":
         """Raises `ConfigError` for anything that `to_json` would not have written."""
-        kinds = {f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("algo", "env", "seeds")}
+        kinds = {
+            f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("algo", "env", "seeds")
+        }
         if not isinstance(data, dict) or data.get("format") != 1:
             raise ConfigError("config.json is not of format 1")
         values = {name: data.get(name) for name in kinds}
@@ -112,8 +116,10 @@ class Experiment:
         if not isinstance(name, str):
             raise ConfigError("config.json: env must be a string")
         if env is None and name.startswith("custom:"):
-            raise ConfigError(f"this run used an environment of your own ({name[7:]}); pass it: load(path, env=...)")
-        return Experiment(settings.from_json(data.get("algo")), env if env is not None else name, seeds=tuple(seeds), **values)
+            raise ConfigError(f"this run's environment is your own ({name[7:]}): swingup.load(path, env=...)")
+        algo = settings.from_json(data.get("algo"))
+        options: dict[str, Any] = values
+        return Experiment(algo, name if env is None else env, seeds=tuple(seeds), **options)
 
 
 @dataclass
@@ -186,7 +192,7 @@ def train(
     out: str | Path | None = None,
     episodes: int = EPISODES,
     verbose: bool = False,
-    **intervals: int,
+    **intervals: Any,
 ) -> Run:
     """Train and evaluate. Every seed is a row of one compiled program.
 
@@ -207,7 +213,7 @@ def train(
 
 
 def resume(path: str | Path, *, env_steps: int | None = None, env: Any = None, **options: Any) -> Run:
-    """Continue a run from its newest checkpoint, to `env_steps` per seed (default: what it was meant to do)."""
+    """Continue a run from its newest checkpoint, to `env_steps` per seed (default: as it was meant to)."""
     path = Path(path)
     experiment = read_config(path, env)
     if env_steps is not None:
@@ -253,21 +259,30 @@ def execute(
     elif path:
         write_config(experiment, path)
     clock = driver.Clock()
-    if state is None:
-        with clock.measure("compile_seconds"):
-            state = jax.block_until_ready(driver.init(algo, env, experiment.seeds))
+    with clock.measure("compile_seconds"):
+        state = state or jax.block_until_ready(driver.init(algo, env, experiment.seeds))
 
     def save(p: driver.Progress) -> None:
         if path:
             save_state(experiment, path, p.state, p.iteration, seconds + p.clock.run_seconds, log.window)
 
-    evaluations = [Evaluate(partial(play, experiment, episodes=20), experiment.eval_interval)] if experiment.eval_interval else []
     stop = StopOnSignal(save)
-    callbacks = [*evaluations, log, Checkpoint(save, experiment.checkpoint_every), *([console] if console else []), stop]
-    with stop if signals else nullcontext():
-        state = driver.run(
-            algo, env, state, experiment.iterations, done=done, chunk=experiment.log_every, callbacks=callbacks, clock=clock
-        )
+    evaluation = Evaluate(partial(play, experiment, episodes=20), experiment.eval_interval)
+    callbacks = [
+        *([evaluation] if experiment.eval_interval else []),
+        log,
+        Checkpoint(save, experiment.checkpoint_every),
+        *([console] if console else []),
+        stop,
+    ]
+    how: dict[str, Any] = {
+        "done": done,
+        "chunk": experiment.log_every,
+        "callbacks": callbacks,
+        "clock": clock,
+    }
+    with stop if signals else nullcontext():  # only the command line may take over the process's signals
+        state = driver.run(algo, env, state, experiment.iterations, **how)
     run = Run(experiment, state, log.rows, path=path)
     run.result = outcome(run, clock, done, seconds)
     if path:
@@ -287,20 +302,25 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
     env = make(experiment.env, size)
     purpose = "final evaluation" if iteration < 0 else f"evaluation {iteration}"
     keys = [driver.root_key(seed, purpose) for seed in experiment.seeds]
-
-    def one(algo, learner, key):
-        return rollout.evaluate(env, partial(algo.act, learner, explore=False), key)[0]
-
-    every = jax.jit(jax.vmap(one, in_axes=(driver.axes(algo), 0, 0)))
     rounds = []
     for i in range(math.ceil(episodes / size)):
         k = jnp.stack([jax.random.fold_in(key, i) for key in keys])
         if env.jittable:
-            rounds.append(every(algo, state.learner, k))
+            rounds.append(_play(algo, state.learner, k, env))
         else:
-            pick = [jax.tree.map(lambda x, s=s: x[s], state.learner) for s in range(len(keys))]
-            rounds.append(jnp.stack([one(driver.setting(algo, s), pick[s], k[s]) for s in range(len(keys))]))
+            learners = [jax.tree.map(lambda x, s=s: x[s], state.learner) for s in range(len(keys))]
+            played = [_play_one(driver.setting(algo, s), learners[s], k[s], env) for s in range(len(keys))]
+            rounds.append(jnp.stack(played))
     return np.concatenate([np.asarray(r) for r in rounds], 1)[:, :episodes]
+
+
+def _play_one(algo: Algorithm, learner: Any, key: jax.Array, env: VecEnv) -> jax.Array:
+    return rollout.evaluate(env, partial(algo.act, learner, explore=False), key)[0]
+
+
+@partial(jax.jit, static_argnames="env")
+def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv) -> jax.Array:
+    return jax.vmap(partial(_play_one, env=env), in_axes=(driver.axes(algo), 0, 0))(algo, learner, keys)
 
 
 def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[str, Any]:
@@ -311,7 +331,8 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
     returns = play(e, run.state, episodes=e.episodes)
     recent = run.state.actor.recent
     filled = np.minimum(np.asarray(recent.count), rollout.RECENT)
-    train_return = [float(np.mean(r[:n])) if n else None for r, n in zip(np.asarray(recent.returns), filled, strict=True)]
+    rings = zip(np.asarray(recent.returns), filled, strict=True)
+    train_return = [float(np.mean(ring[:n])) if n else None for ring, n in rings]
     device = jax.devices()[0]
     return {
         "algo": name_of(e.algo),
@@ -341,7 +362,7 @@ def versions() -> dict[str, str]:
 def prepare(path: Path) -> Path:
     """An empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
     if (path / "config.json").exists():
-        raise OutputError(f"{path} already holds a run: choose another --out, or continue it: swingup resume {path}")
+        raise OutputError(f"{path} holds a run: choose another --out, or continue it: swingup resume {path}")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -373,7 +394,9 @@ def read_rows(path: Path, until: int) -> list[dict[str, float]]:
 
 def save_state(e: Experiment, path: Path, state: State, iteration: int, seconds: float, window: dict) -> None:
     """A checkpoint, with what the log needs to go on."""
-    lists = {n: [[None if math.isnan(v) else v for v in row] for row in x.tolist()] for n, x in window.items()}
+    lists = {
+        n: [[None if math.isnan(v) else v for v in row] for row in x.tolist()] for n, x in window.items()
+    }
     meta = {"config": e.to_json(), "versions": versions(), "run_seconds": round(seconds, 3), "window": lists}
     checkpoint.save(path / "checkpoints", state, step=iteration, meta=meta)
 
@@ -388,7 +411,7 @@ def restore(experiment: Experiment, path: Path) -> tuple[State, dict[str, Any]]:
 
 def draw_curve(path: Path) -> None:
     """curve.png, .svg and .csv; a run too short to have ended an episode has none."""
-    from swingup.plot import plot
+    from swingup.curves import plot
 
     try:
         plot([path], path / "curve.png")
@@ -396,4 +419,4 @@ def draw_curve(path: Path) -> None:
         print(f"no learning curve: {error}", file=sys.stderr)
 
 
-__all__ = ["Experiment", "Run", "Stopped", "execute", "json", "load", "play", "prepare", "resume", "train"]
+__all__ = ["Experiment", "Run", "Stopped", "execute", "load", "play", "prepare", "resume", "train"]

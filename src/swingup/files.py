@@ -1,5 +1,6 @@
 """Files that hold the old content or the new after a crash, never half; and reading files of strangers."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -88,7 +89,7 @@ def make_directory(path: Path, fs: Fs = FS) -> None:
 def write_atomic(path: str | Path, data: bytes, fs: Fs = FS) -> None:
     """Write `data` to `path` so that a crash leaves the old content or the new, never a mixture.
 
-    Raises OutputError (full disk, read-only, missing directory, ...); `path` is then as it was.
+    Raises OutputError (full disk, read-only, missing directory, ...); nothing else is left behind.
     """
     path = Path(path)
     temporary = hidden(path)
@@ -100,7 +101,8 @@ def write_atomic(path: str | Path, data: bytes, fs: Fs = FS) -> None:
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def publish(target: Path, contents: dict[str, Iterable[Any]], fs: Fs = FS) -> None:
@@ -124,6 +126,7 @@ def discard(path: Path, fs: Fs = FS) -> None:
     """Delete, hiding it first: half a deletion must not look like damage. Raises OSError."""
     doomed = hidden(path)
     fs.rename(path, doomed)
+    fs.fsync(path.parent)
     fs.remove(doomed)
 
 
@@ -151,20 +154,16 @@ def read_bytes(path: str | Path, *, limit: int, error: type[SwingupError] = Swin
 
     Raises `error` for everything that is wrong, before any memory is taken.
     """
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
-                raise error(f"cannot read {path}: not a regular file")
+                raise ValueError("not a regular file")
             if info.st_size > limit:
-                raise error(
-                    f"cannot read {path}: {info.st_size:,} bytes where at most {limit:,} are expected"
-                )
+                raise ValueError(f"{info.st_size:,} bytes where at most {limit:,} are expected")
             return file.read(info.st_size)
-    except (OSError, MemoryError, ValueError) as problem:  # ValueError: a NUL in the path
+    except (OSError, MemoryError, ValueError) as problem:
         raise error(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
 
 
@@ -189,6 +188,7 @@ def read_json(path: str | Path, *, limit: int = MAX_JSON, error: type[SwingupErr
 
 
 def sha256(*chunks: Any) -> str:
+    """The hash of all chunks in a row, in hexadecimal."""
     total = hashlib.sha256()
     for chunk in chunks:
         total.update(chunk)
@@ -214,7 +214,7 @@ def pack_tensors(arrays: dict[str, np.ndarray]) -> list[Any]:
 
 
 def unpack_tensors(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, read-only. Raises ValueError if it is not a valid one of ours."""
+    """The arrays of a safetensors file. Raises ValueError if it is not a valid one of ours."""
     if int.from_bytes(data[:8], "little") > min(MAX_JSON, len(data) - 8):
         raise ValueError("the header is longer than the file")
     try:
@@ -222,6 +222,9 @@ def unpack_tensors(data: bytes) -> dict[str, np.ndarray]:
         unknown = {tensor["dtype"] for _, tensor in tensors} - DTYPES.keys()
         if unknown:
             raise ValueError(f"it has arrays of dtype {sorted(unknown)}")
-        return {name: np.ndarray(t["shape"], DTYPES[t["dtype"]], t["data"]) for name, t in tensors}
+        arrays = {name: np.ndarray(t["shape"], DTYPES[t["dtype"]], t["data"]) for name, t in tensors}
     except (safetensors.SafetensorError, TypeError) as error:
         raise ValueError(str(error)) from error
+    if any(array.dtype == np.bool_ and raw(array).max(initial=0) > 1 for array in arrays.values()):
+        raise ValueError("a truth value that is neither 0 nor 1")
+    return arrays

@@ -120,7 +120,7 @@ def features(space: Space, obs: Array) -> Array:
 
 
 class ActorCritic(eqx.Module):
-    """A policy and a value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
+    """Policy and value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
 
     body: CNN | None
     actor: MLP
@@ -138,7 +138,7 @@ class ActorCritic(eqx.Module):
         *,
         key: Array,
     ):
-        """`hidden` are the widths of both MLPs; for images, the width of the CNN's dense layer and of what follows.
+        """`hidden` are the widths of both MLPs; for images, of the CNN's dense layer and of what follows it.
 
         Raises `ConfigError` for an unknown activation or an action space without a policy head.
         """

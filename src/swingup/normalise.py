@@ -51,7 +51,7 @@ def normalise(m: Moments, x: Array, limit: float = 10.0) -> Array:
 
 
 class RewardScale(NamedTuple):
-    """Rewards are divided by the standard deviation of the running discounted return (no mean is taken off)."""
+    """Divides rewards by the standard deviation of the running discounted return; takes no mean off."""
 
     moments: Moments
     running: Array  # [N] each environment's discounted return so far
@@ -64,7 +64,7 @@ def reward_scale(num_envs: int) -> RewardScale:
 def merge_rewards(s: RewardScale, reward: Array, done: Array, gamma: float | Array) -> RewardScale:
     """Add a rollout [T, N]. The running return restarts after an episode ends, for whichever reason.
 
-        R_t = r_t + γ (1 - done_{t-1}) R_{t-1}
+    R_t = r_t + γ (1 - done_{t-1}) R_{t-1}
     """
 
     def forward(before, now):
@@ -79,4 +79,3 @@ def merge_rewards(s: RewardScale, reward: Array, done: Array, gamma: float | Arr
 def scale_rewards(s: RewardScale, reward: Array, limit: float = 10.0) -> Array:
     """r / sqrt(var + 1e-8), clipped to ±`limit`."""
     return jnp.clip(reward * jax.lax.rsqrt(s.moments.var + 1e-8), -limit, limit)
-

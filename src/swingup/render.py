@@ -1,7 +1,6 @@
 """Drawing agents at play with Pillow alone: no display, no pygame, no compiler.
 
-Pictures are drawn at twice their size and then halved, which smooths the edges: coordinates in this file
-are pixels of the large canvas, y downwards.
+Coordinates are pixels of a canvas of twice the final size, y downwards; halving it smooths the edges.
 """
 
 import functools
@@ -12,7 +11,6 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +36,21 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "") -> Image.Image
     `env_name` is the name that gymnax uses; an environment that is not known here is shown by its
     observation: an image, a grid of channels, or bars. `state` may be None; Pendulum's holds the torque.
     """
-    obs = np.nan_to_num(np.squeeze(np.asarray(obs, dtype=float)))
-    height, width, depth = (obs.shape + (0, 0, 0))[:3] if obs.ndim in (2, 3) else (0, 0, 0)
-    is_grid = depth > 0 and (env_name.endswith("-MinAtar") or (depth != 3 and max(height, width) <= 32))
+    obs = np.clip(np.nan_to_num(np.squeeze(np.asarray(obs, dtype=float))), -1e5, 1e5)
+    scene, size = SCENES.get(env_name, (_bars, -1))
+    high, wide, deep = (obs.shape + (0, 0, 0))[:3] if obs.ndim in (2, 3) else (0, 0, 0)
+    is_grid = deep > 0 and max(high, wide) <= 32 and (deep != 3 or env_name.endswith("-MinAtar"))
     image = Image.new("RGB", SQUARE if is_grid else WIDE, WHITE)
     draw = ImageDraw.Draw(image)
     if is_grid:
         _grid(draw, obs)
-    elif 0 < max(height, width) <= 100 * min(height, width):
+    elif 0 < max(high, wide) <= 100 * min(high, wide):
         _paste(image, obs)
     else:
-        scene, size = SCENES.get(env_name, (_bars, -1))
         (scene if obs.size == size else _bars)(draw, obs.ravel(), state)
     caption, room = caption.replace("\n", "  "), image.width - 56
-    points = min(30.0, 30 * room / max(1.0, draw.textlength(caption, font=_font(30))))
-    draw.text((28, 40), caption, fill=INK, font=_font(max(8.0, points)), anchor="lm")
+    points = int(min(30, 30 * room / max(1, draw.textlength(caption, font=_font(30)))))
+    draw.text((28, 40), caption, fill=INK, font=_font(max(8, points)), anchor="lm")
     return image.reduce(2)
 
 
@@ -61,18 +59,16 @@ def _rod(draw: Draw, start: Point, end: Point, width: float, colour: str) -> Non
     (x0, y0), (x1, y1) = start, end
     half = width / 2 / max(1e-9, math.hypot(x1 - x0, y1 - y0))
     dx, dy = (y1 - y0) * half, (x0 - x1) * half
-    corners = (x0 - dx, y0 - dy, x0 + dx, y0 + dy, x1 + dx, y1 + dy, x1 - dx, y1 - dy)
-    draw.polygon(corners, fill=colour)
+    draw.polygon((x0 - dx, y0 - dy, x0 + dx, y0 + dy, x1 + dx, y1 + dy, x1 - dx, y1 - dy), fill=colour)
     for point in (start, end):
-        draw.circle(point, width / 2, fill=colour)
+        draw.circle(point, width / 2 - 0.5, fill=colour)
 
 
 def _cartpole(draw: Draw, obs: np.ndarray, state: Any) -> None:
     """x in metres, the track ends at |x| = 2.4; θ = 0 is upright and grows clockwise (pole not to scale)."""
     x, theta, pole, ground = 480 + 170 * obs[0], obs[2], 290, 520
-    _rod(draw, (72, ground), (888, ground), 6, GREY)
-    for stop in (72, 888):
-        _rod(draw, (stop, ground - 16), (stop, ground + 16), 6, GREY)
+    for left, right, height in ((72, 888, 0), (72, 72, 16), (888, 888, 16)):
+        _rod(draw, (left, ground - height), (right, ground + height), 6, GREY)
     draw.rounded_rectangle((x - 62, ground - 62, x + 62, ground - 12), 14, fill=INK)
     for wheel in (x - 34, x + 34):
         draw.circle((wheel, ground - 12), 12, fill=INK)
@@ -96,8 +92,7 @@ def _acrobot(draw: Draw, obs: np.ndarray, state: Any) -> None:
     """Angles grow anticlockwise: θ1 from hanging straight down, θ2 from the direction of the first link."""
     theta1, theta2 = math.atan2(obs[1], obs[0]), math.atan2(obs[3], obs[2])
     pivot, link, both = (480, 350), 125, theta1 + theta2
-    for x in range(180, 780, 40):  # the tip must rise one link above the pivot
-        draw.line((x, pivot[1] - link, x + 20, pivot[1] - link), fill=GREY, width=4)
+    draw.line((180, 350 - link, 780, 350 - link), fill=GREY, width=4)  # the height that the tip must reach
     elbow = (pivot[0] + link * math.sin(theta1), pivot[1] + link * math.cos(theta1))
     _rod(draw, pivot, elbow, 26, INK)
     _rod(draw, elbow, (elbow[0] + link * math.sin(both), elbow[1] + link * math.cos(both)), 26, ACCENT)
@@ -108,9 +103,8 @@ def _acrobot(draw: Draw, obs: np.ndarray, state: Any) -> None:
 def _on_hill(position: float, along: float = 0.0, above: float = 0.0) -> Point:
     """A point of the hill y = 0.45 sin(3x) + 0.55, -1.2 <= x <= 0.6, moved along and above the road there."""
     x, y = (position + 1.2) / 1.8 * 960, 630 - 440 * (0.45 * math.sin(3 * position) + 0.55)
-    slope = math.atan(440 * 1.35 * math.cos(3 * position) / (960 / 1.8))
-    c, s = math.cos(slope), math.sin(slope)
-    return x + c * along - s * above, y - s * along - c * above
+    moved = complex(along, above) * np.exp(1j * math.atan(440 * 1.35 * math.cos(3 * position) * 1.8 / 960))
+    return x + moved.real, y - moved.imag
 
 
 def _mountain_car(draw: Draw, obs: np.ndarray, state: Any, goal: float = 0.5) -> None:
@@ -121,11 +115,10 @@ def _mountain_car(draw: Draw, obs: np.ndarray, state: Any, goal: float = 0.5) ->
     draw.polygon([(x, y - 122), (x - 52, y - 104), (x, y - 86)], fill=INK)
     _rod(draw, (x, y), (x, y - 120), 6, INK)
     place = functools.partial(_on_hill, float(obs[0]))
-    draw.polygon([place(-34, 44), place(-22, 76), place(14, 76), place(36, 44)], fill=ACCENT)
-    _rod(draw, place(-38, 36), place(38, 36), 32, ACCENT)
-    for wheel in (place(-27, 15), place(27, 15)):
-        draw.circle(wheel, 18, fill=WHITE)
-        draw.circle(wheel, 14, fill=INK)
+    draw.polygon([place(-32, 46), place(-20, 76), place(12, 76), place(32, 46)], fill=ACCENT)
+    _rod(draw, place(-40, 34), place(40, 34), 30, ACCENT)
+    for wheel in (place(-26, 15), place(26, 15)):
+        draw.circle(wheel, 15, fill=INK)
 
 
 def _grid(draw: Draw, obs: np.ndarray) -> None:
@@ -153,9 +146,8 @@ def _bars(draw: Draw, obs: np.ndarray, state: Any) -> None:
     for level in (-1, -0.5, 0, 0.5, 1):
         draw.line((28, 340 - 230 * level, 932, 340 - 230 * level), fill=PALE if level else GREY, width=4)
     pitch = 904 / max(1, obs.size)
-    half = min(0.3 * pitch, 60)
     for i, value in enumerate(obs / (1 + np.abs(obs))):
-        x, y = 28 + (i + 0.5) * pitch, 340 - 230 * value
+        x, y, half = 28 + (i + 0.5) * pitch, 340 - 230 * value, min(0.3 * pitch, 60)
         draw.rectangle((x - half, min(340, y), x + half, max(340, y)), fill=ACCENT)
 
 
@@ -188,22 +180,24 @@ def write_animation(path: str | Path, frames: Sequence[Image.Image], fps: int = 
     write_atomic(path, data)
 
 
-def _palette(frames: Sequence[Image.Image]) -> Image.Image:
-    """An image whose palette, of at most 255 colours, serves all frames: median cut, weighted by sqrt(area)."""
-    counts: Counter[Any] = Counter()
-    for f in frames:
-        counts.update({colour: n for n, colour in f.getcolors(f.width * f.height) or []})
-    pixels = np.repeat(np.array(list(counts), np.uint8), [math.isqrt(n) for n in counts.values()], axis=0)
-    return Image.fromarray(pixels[None]).quantize(255, Image.Quantize.MEDIANCUT)
-
-
 def _gif(frames: Sequence[Image.Image], fps: int) -> bytes:
-    palette, file = _palette(frames), io.BytesIO()
-    first, *rest = (f.quantize(palette=palette, dither=Image.Dither.NONE) for f in frames)
+    areas: Counter[Any] = Counter()
+    for f in frames:
+        areas.update({colour: area for area, colour in f.getcolors(f.width * f.height) or []})
+    # One palette for all frames, by median cut of all colours weighted by the root of their areas; then a
+    # table from colour to palette index, because Pillow itself looks only at the upper six bits of a level.
+    colours = np.repeat(np.array(list(areas), np.uint8), [math.isqrt(n) for n in areas.values()], axis=0)
+    palette = Image.fromarray(colours[None]).quantize(255, Image.Quantize.MEDIANCUT)
+    index, code = np.zeros(2**24, np.uint8), np.array((65536, 256, 1))
+    index[colours @ code] = np.asarray(palette)[0]
+    pictures = [Image.fromarray(index[np.asarray(f) @ code]) for f in frames]
+    for picture in pictures:
+        picture.putpalette(palette.getpalette() or [])
     ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]  # hundredths: 3, 4, 3, 3, ... for 30 fps
     duration = [10 * max(2, end - start) for start, end in itertools.pairwise(ticks)]
     options: dict[str, Any] = {"loop": 0, "disposal": 1, "optimize": True, "palette": palette.palette}
-    first.save(file, "GIF", save_all=True, append_images=rest, duration=duration, **options)
+    file = io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=duration, **options)
     return file.getvalue()
 
 
@@ -220,10 +214,7 @@ def _mp4(frames: Sequence[Image.Image], fps: int) -> bytes:
     target = "-c:v libx264 -crf 18 -pix_fmt yuv420p -vf pad=ceil(iw/2)*2:ceil(ih/2)*2 -movflags +faststart"
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "-v", "error", *source.split(), *target.split(), f"{folder}/video.mp4"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
-            with suppress(BrokenPipeError):  # its exit status tells more
-                ffmpeg.stdin.writelines(f.tobytes() for f in frames)  # pyright: ignore[reportOptionalMemberAccess]
-            message = ffmpeg.communicate()[1].decode(errors="replace").strip()
-        if ffmpeg.returncode:
-            raise OSError(message or f"ffmpeg stopped with exit status {ffmpeg.returncode}")
+        done = subprocess.run(command, input=b"".join(f.tobytes() for f in frames), capture_output=True)
+        if done.returncode:
+            raise OSError(f"ffmpeg: {done.stderr.decode(errors='replace').strip() or done.returncode}")
         return Path(folder, "video.mp4").read_bytes()

@@ -1,4 +1,4 @@
-"""Meeting the world: collect experience, cut it in minibatches, evaluate. Written once for device and host."""
+"""Meeting the world: collect experience, cut it in minibatches, evaluate; on the device or on the host."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -47,8 +47,10 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
         return tuple(_checked(name, typing.get_args(kind)[0], v) for v in value)
     if kind is float and isinstance(value, list) and value and all(type(v) in (int, float) for v in value):
         return np.asarray(value, np.float32)
-    if type(value) is kind or (kind is float and type(value) is int):
-        return kind(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is kind:
+        return value
     raise ConfigError(f"{name} must be of type {getattr(kind, '__name__', kind)}, not {value!r}")
 
 

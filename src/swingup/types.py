@@ -124,5 +124,5 @@ def hyperparameters(cls: type[Cls]) -> type[Cls]:
     """
     cls = dataclass(frozen=True)(cls)
     traced = [f.name for f in fields(cls) if f.type in (float, "float")]  # pyright: ignore[reportArgumentType]
-    static = [f.name for f in fields(cls) if f.name not in traced]  # pyright: ignore[reportArgumentType]
+    static = [f.name for f in fields(cls) if f.name not in traced]  # type: ignore
     return jax.tree_util.register_dataclass(cls, traced, static)

@@ -100,7 +100,7 @@ class PPO:
         """Networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
-        params = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),
@@ -120,7 +120,7 @@ class PPO:
 
     @partial(jax.jit, static_argnames="explore")
     def act(self, learner: Learner, obs: Any, key: Array, explore: bool = True) -> tuple[Array, Array]:
-        """Actions for observations [N, ...] and log π_old(a|s) [N]; the mode of the policy unless `explore`."""
+        """Actions for observations [N, ...] and log π_old(a|s) [N]; the policy's mode unless `explore`."""
         pi = learner.params.policy(self.see(learner, obs))
         action = pi.sample(key) if explore else pi.mode()
         return action, pi.log_prob(action)
@@ -135,7 +135,7 @@ class PPO:
             params, opt_state, going = carry
             grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
             updates, opt_state_new = optimizer.update(grads, opt_state)
-            new = optax.apply_updates(params, updates), opt_state_new
+            new: Any = optax.apply_updates(params, updates), opt_state_new
             if self.target_kl is not None:
                 going &= metrics["kl"] <= 1.5 * self.target_kl
                 new = jax.tree.map(partial(jnp.where, going), new, (params, opt_state))
@@ -167,7 +167,7 @@ class PPO:
         return loss, {"loss/policy": -l_clip, "loss/value": l_value, "entropy": entropy, "kl": k3(ratio)}
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
-        """Advantages and value targets of a rollout; a truncated episode bootstraps from its true last obs."""
+        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
         step, obs = rollout.step, self.see(learner, rollout.obs)
         reward = step.reward
         if learner.reward_scale is not None:
@@ -178,7 +178,7 @@ class PPO:
         return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """How far the whole update moved the policy, after its last gradient step, and how well V predicted."""
+        """How far the whole update moved the policy, after the last gradient step; how well V predicted."""
         ratio = jnp.exp(params.policy(b.obs).log_prob(b.action) - b.logp_old)
         return {
             "kl": k3(ratio),
@@ -200,13 +200,14 @@ class PPO:
         return obs_moments, scale
 
     def optimizer(self, iteration: Array) -> optax.GradientTransformation:
-        """Adam (eps 1e-5 as in the paper's code) after clipping by the global norm; one flat vector is faster."""
+        """Adam (eps 1e-5 as in the paper's code) on gradients clipped by their global norm."""
         lr = self.lr
         if self.lr_decay:
             lr = lr * jnp.maximum(0.0, 1 - iteration * self.env_steps_per_iteration / self.lr_horizon)
-        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(lr, eps=1e-5)))
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-5)))  # one vector is faster than many
 
 
 def k3(ratio: Array) -> Array:
-    """KL(old || new), estimated from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
+    """KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
     return jnp.mean(ratio - 1 - jnp.log(ratio))

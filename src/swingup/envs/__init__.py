@@ -3,6 +3,7 @@
 An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from swingup.envs.vec import Hosted, Vec
@@ -58,7 +59,8 @@ def canonical(name: str) -> str:
     for candidate in [suite] if suite else SUITES:
         if bare in SUITES[candidate]:
             return f"{candidate}:{bare}"
-    raise ConfigError(unknown("environment", name, [n for s in ([suite] if suite else SUITES) for n in SUITES[s]]))
+    known = SUITES[suite] if suite else [n for names in SUITES.values() for n in names]
+    raise ConfigError(unknown("environment", bare, known))
 
 
 def make(name: str | Any, num_envs: int) -> VecEnv:
@@ -67,8 +69,7 @@ def make(name: str | Any, num_envs: int) -> VecEnv:
     Raises `ConfigError` for an unknown id or an object that is none of these.
     """
     if isinstance(name, str):
-        suite, _, bare = canonical(name).partition(":")
-        return Vec(_gymnax(bare) if suite == "gymnax" else _probe(bare), num_envs)
+        return _make(canonical(name), num_envs)
     if hasattr(name, "num_envs") and hasattr(name, "jittable"):
         if name.num_envs != num_envs:
             raise ConfigError(f"the environment has num_envs={name.num_envs}, the algorithm wants {num_envs}")
@@ -83,6 +84,13 @@ def make(name: str | Any, num_envs: int) -> VecEnv:
         f"{type(name).__name__} is not an environment: pass an id such as 'CartPole-v1', or an object with "
         "reset_env(key, params) and step_env(key, state, action, params) as in gymnax"
     )
+
+
+@lru_cache
+def _make(name: str, num_envs: int) -> Vec:
+    """One object per id and size: compiled programs are cached by the identity of their environment."""
+    suite, _, bare = name.partition(":")
+    return Vec(_gymnax(bare) if suite == "gymnax" else _probe(bare), num_envs)
 
 
 def _gymnax(bare: str):

@@ -1,4 +1,4 @@
-"""Many copies of one environment: batch, auto-reset and episode statistics. The only place with that logic."""
+"""Many copies of one environment: batch, auto-reset, episode statistics. The only place with that logic."""
 
 from typing import Any, NamedTuple
 

@@ -66,7 +66,7 @@ def convert(space: Any, name: str) -> Space:
     if hasattr(space, "n") and not hasattr(space, "nvec") and getattr(space, "shape", ()) in ((), None):
         return Discrete(int(space.n))
     if hasattr(space, "low") and hasattr(space, "high"):
-        return Box.of(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype))
+        return Box.of(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype).name)
     raise ConfigError(f"{name}: a space of type {type(space).__name__} is not supported; use Discrete or Box")
 
 

@@ -1,0 +1,52 @@
+"""How the documentation is built: `make docs`. No network is needed, neither to build nor to read it."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # documenting must not take a GPU
+
+import swingup  # noqa: E402
+
+project = "swingup"
+author = "the swingup developers"
+copyright = author  # Sphinx wants this name
+release = version = swingup.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "results", "house_style", "mathml"]
+exclude_patterns = ["_build", "_ext"]
+root_doc = "index"
+
+html_theme = "furo"
+html_title = f"swingup {release}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["swingup.css"]
+html_copy_source = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+math_number_all = False  # only equations with a label get a number, and every one of those is in a table
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+add_module_names = False
+maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
+
+# Other projects' names cannot be resolved without a network. Our own always must.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types)\..*"),
+]
+nitpick_ignore = [("py:class", "swingup.types.Cls"), ("py:class", "swingup.rollout.Carry")]  # type variables
+
+doctest_global_setup = """
+import jax, jax.numpy as jnp, numpy as np
+import swingup
+"""

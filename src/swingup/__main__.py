@@ -1,0 +1,5 @@
+"""`python -m swingup` is the command `swingup`."""
+
+from swingup.cli import main
+
+main()

@@ -1,0 +1,397 @@
+"""The command line. JAX is imported by the commands that compute, so that help and errors come at once."""
+
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO, TypeVar
+
+import tyro
+
+import swingup
+from swingup import machine
+from swingup.algos import ALGOS, algorithm
+from swingup.errors import ConfigError, SwingupError, unknown
+
+HELP = """\
+swingup: deep reinforcement learning that reads like the papers
+
+usage: swingup COMMAND ...          swingup COMMAND --help lists a command's options
+
+  train ALGO ENV   train, evaluate, write a run directory   swingup train ppo CartPole-v1 --seeds 10
+  resume RUN       continue a run from its newest checkpoint
+  evaluate RUN     play fresh episodes with the trained agents
+  play RUN         draw an episode as GIF or MP4            swingup play RUN --out agent.gif
+  plot RUN...      learning curves with intervals           swingup plot RUN... --out curve.png
+  digest RUN       one SHA-256 over all arrays of the newest checkpoint
+  list WHAT        algos, envs or presets
+
+  --version        print the version
+  --debug          with any command: show the traceback of an error
+"""
+
+Options = TypeVar("Options")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `swingup`. Exits with 0; 1 after an error; 2 for wrong usage; 130 or 143 after a signal."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    try:
+        sys.exit(dispatch([a for a in args if a != "--debug"]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        known = isinstance(error, SwingupError)
+        print(f"error: {error if known else f'{type(error).__name__}: {error}'}", file=sys.stderr)
+        if not known:
+            print("This is a fault of swingup's; --debug shows where it happened.", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if args[0] == "--version":
+        print(swingup.__version__)
+        return 0
+    if args[0] not in COMMANDS:
+        raise ConfigError(unknown("command", args[0], COMMANDS))
+    return COMMANDS[args[0]](args[1:]) or 0
+
+
+def parse(kind: type[Options], command: str, args: list[str], **how: Any) -> Options:
+    """Options from flags; tyro exits with 2 and names the nearest flag if one is wrong."""
+    return tyro.cli(kind, args=args, prog=f"swingup {command}", **how)
+
+
+# --- train and resume --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    env_steps: int | None = None  # env steps per seed; default: the preset's, else 500,000
+    seeds: int = 1  # how many seeds to train at once, in one compiled program
+    seed: int = 0  # the first seed; the others follow it
+    out: Path | None = None  # the run directory; default: a new one under runs/
+    episodes: int = 100  # episodes of the final evaluation, per seed
+    log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
+    checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
+    eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
+    play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
+    json: bool = False  # print the content of result.json as the last line
+
+
+def train(args: list[str]) -> int:
+    """Train an algorithm on an environment."""
+    names = [a for a in args[:2] if not a.startswith("-")]
+    if not names or (len(names) == 1 and not {"-h", "--help"} & set(args)):
+        print(TRAIN_HELP.format(algos=", ".join(ALGOS)), end="")
+        return 0 if {"-h", "--help"} & set(args) else 2
+    algo, env = names[0], names[1] if len(names) == 2 else "CartPole-v1"
+    if algo not in ALGOS:
+        raise ConfigError(unknown("algorithm", algo, ALGOS))
+    from swingup.envs import canonical
+
+    env_id = canonical(env)
+    human = sys.stderr if "--json" in args else sys.stdout
+    if len(names) == 2 and not {"-h", "--help"} & set(args):
+        print(f"swingup {swingup.__version__}   {algo} on {env_id}", file=human, flush=True)
+    from swingup.presets import preset
+
+    known = preset(algo, env_id) if len(names) == 2 else None
+    options, settings = _train_options(
+        algo, env_id, known.algo if known else algorithm(algo)(), args[len(names) :]
+    )
+    machine.set_up(settings, env_id)
+    from swingup import experiment as x
+
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
+    e = x.Experiment(
+        settings,
+        env_id,
+        options.env_steps
+        if options.env_steps is not None
+        else known.env_steps
+        if known
+        else x.DEFAULT_ENV_STEPS,
+        tuple(range(options.seed, options.seed + options.seeds)),
+        options.episodes,
+        options.log_interval,
+        options.checkpoint_interval,
+        options.eval_interval,
+        command=shlex.join(["swingup", "train", *args]),
+    )
+    out = x.prepare(options.out or _new_directory(algo, env_id))
+    _header(e, out, known is not None, human)
+    return _run(lambda **how: x.execute(e, out, **how), out, options.play, options.json, human)
+
+
+TRAIN_HELP = """\
+usage: swingup train ALGO ENV [options], such as: swingup train ppo CartPole-v1 --seeds 10
+
+  ALGO: {algos}
+  ENV:  an id such as CartPole-v1; swingup list envs lists them
+
+swingup train ALGO ENV --help lists the options and hyperparameters with the defaults of that pair.
+"""
+
+
+def _train_options(algo: str, env_id: str, settings: Any, args: list[str]) -> tuple[TrainOptions, Any]:
+    """The options of a run, and beside them every hyperparameter as a flag."""
+    flat = tyro.conf.OmitArgPrefixes
+    fields: list[Any] = [
+        ("run", flat[TrainOptions], field(default=TrainOptions())),
+        ("hyperparameters", flat[type(settings)], field(default=settings)),
+    ]
+    kind = dataclasses.make_dataclass("TrainCommand", fields, frozen=True)
+    about = f"Train {algo} on {env_id}. The defaults are those of this pair."
+    parsed: Any = parse(kind, f"train {algo} {env_id.partition(':')[2]}", args, description=about)
+    return parsed.run, parsed.hyperparameters
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    env_steps: int | None = None  # train to this many env steps per seed; default: as the run was meant to
+    play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
+    json: bool = False  # print the content of result.json as the last line
+
+
+def resume(args: list[str]) -> int:
+    """Continue a run from its newest checkpoint."""
+    options = parse(ResumeOptions, "resume", args)
+    from swingup import experiment as x
+
+    e = x.read_config(options.run)
+    human = sys.stderr if options.json else sys.stdout
+    machine.set_up(e.algo, e.env_name)
+    print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
+
+    def go(**how: Any) -> Any:
+        return x.resume(options.run, env_steps=options.env_steps, **how)
+
+    return _run(go, options.run, options.play, options.json, human)
+
+
+def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: TextIO) -> int:
+    """Train, show progress, report; after a signal, say how to go on."""
+    from swingup.callbacks import Console, Stopped
+
+    console = Console(human)
+    try:
+        run = go(console=console, signals=True)
+    except Stopped as stop:
+        print(
+            f"\nsaved at {stop.env_steps:,} env steps; continue with: swingup resume {out}",
+            file=human,
+            flush=True,
+        )
+        return 128 + stop.signum
+    _report(run, out, human)
+    if play:
+        from swingup.playback import animate
+
+        print(f"wrote {out / 'agent.gif'} ({animate(run, out / 'agent.gif')})", file=human)
+    if as_json:
+        print(json.dumps(run.result), flush=True)
+    return 0
+
+
+def _header(e: Any, out: Path, is_preset: bool, human: TextIO) -> None:
+    """Device, seeds, run directory, and the settings that differ from the algorithm's defaults."""
+    import jax
+
+    from swingup.settings import changed
+
+    device = jax.devices()[0]
+    first, last = e.seeds[0], e.seeds[-1]
+    differing = "   ".join(f"{n}={v}" for n, v in changed(e.algo).items())
+    source = "the preset of this pair" if is_preset else "the algorithm's defaults (there is no preset)"
+    print(f"device      {device.device_kind} ({device.platform})", file=human)
+    print(f"seeds       {first}" + (f" to {last}" if last > first else ""), file=human)
+    print(f"directory   {out}", file=human)
+    print(f"settings    {source}" + (f", and: {differing}" if differing else ""), file=human)
+    print(f"training    {e.env_steps:,} env steps per seed; compiling ...", file=human, flush=True)
+
+
+def _report(run: Any, out: Path, human: TextIO) -> None:
+    """The final evaluation per seed, mean and interval, speeds, and what to do next."""
+    from swingup.statistics import mean_ci
+
+    r = run.result
+    scores = run.final_return
+    shown = "  ".join(f"{x:.1f}" for x in scores[:20]) + ("  ..." if len(scores) > 20 else "")
+    low, high = mean_ci(scores)
+    interval = f", 95 % CI [{low:.1f}, {high:.1f}]" if low == low else " (an interval needs 3 seeds or more)"
+    speed = (
+        f"{r['steps_per_second']:,.0f} env steps/s in all"
+        if r["steps_per_second"]
+        else "nothing left to train"
+    )
+    print(
+        f"\nfinal return per seed ({r['evaluation']['episodes']} greedy episodes each)   {shown}", file=human
+    )
+    print(
+        f"mean over {len(scores)} seed{'s' * (len(scores) > 1)}   {scores.mean():.1f}{interval}", file=human
+    )
+    print(f"{speed}; compiled in {r['compile_seconds']:.1f} s, ran {r['run_seconds']:.1f} s", file=human)
+    print(f"curve: {out / 'curve.png'}", file=human)
+    print(f"next:  swingup play {out} --out agent.gif", file=human)
+    print(f"       swingup evaluate {out} --episodes 1000", file=human)
+    print(f"       swingup resume {out} --env-steps {2 * r['env_steps']}", file=human, flush=True)
+
+
+def _new_directory(algo: str, env_id: str) -> Path:
+    """runs/ppo-CartPole-v1-20261122-134500, with a number behind it if that exists."""
+    base = Path("runs") / f"{algo}-{env_id.partition(':')[2]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
+    return next(path for path in names if not path.exists())
+
+
+# --- what one does with a run ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    episodes: int = 100  # episodes per seed; with as many as in training, the stored result is repeated
+    json: bool = False  # print one JSON object instead
+
+
+def evaluate(args: list[str]) -> None:
+    """Play fresh episodes with the trained agents, greedily."""
+    options = parse(EvaluateOptions, "evaluate", args)
+    if options.episodes < 1:
+        raise ConfigError(f"--episodes must be at least 1, not {options.episodes}")
+    from swingup import experiment as x
+
+    run = _load(options.run)
+    returns = x.play(run.experiment, run.state, episodes=options.episodes)
+    means = returns.mean(1)
+    if options.json:
+        found = {
+            "env": run.experiment.env_name,
+            "seeds": list(run.experiment.seeds),
+            "episodes": options.episodes,
+        }
+        print(
+            json.dumps(
+                found | {"policy": "greedy", "final_return": means.tolist(), "std": returns.std(1).tolist()}
+            )
+        )
+        return
+    for seed, scores in zip(run.experiment.seeds, returns, strict=True):
+        print(
+            f"seed {seed:>4}   mean {scores.mean():10.2f}   std {scores.std():8.2f}   min {scores.min():8.2f}"
+        )
+    from swingup.statistics import mean_ci
+
+    low, high = mean_ci(means)
+    print(
+        f"mean over seeds {means.mean():.2f}" + (f", 95 % CI [{low:.2f}, {high:.2f}]" if low == low else "")
+    )
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    out: Path  # the file to write: .gif or .mp4
+    seed: int | None = None  # the agent of this training seed; default: the best one
+    episode: int = 0  # which episode: another number starts elsewhere
+
+
+def play(args: list[str]) -> None:
+    """Draw an episode of a trained agent."""
+    options = parse(PlayOptions, "play", args)
+    from swingup.playback import animate
+
+    about = animate(_load(options.run), options.out, options.seed, options.episode)
+    print(f"wrote {options.out} ({about})")
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    runs: tyro.conf.Positional[
+        tuple[Path, ...]
+    ]  # run directories; those that differ only in seeds form one curve
+    out: Path  # the file to write; .png, .svg and .csv are written beside each other
+    metric: str = "ep/return"  # a column of metrics.csv
+    statistic: Literal["mean", "iqm"] = "mean"  # over seeds; iqm: interquartile mean
+    smooth: int = 1  # log points in a running mean
+    title: str | None = None  # above the figure
+
+
+def plot(args: list[str]) -> None:
+    """Draw learning curves with bootstrap confidence intervals over seeds."""
+    o = parse(PlotOptions, "plot", args)
+    from swingup.curves import plot as draw
+
+    written = draw(o.runs, o.out, metric=o.metric, statistic=o.statistic, smooth=o.smooth, title=o.title)
+    print("wrote " + ", ".join(map(str, written)))
+
+
+@dataclass(frozen=True)
+class DigestOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+
+
+def digest(args: list[str]) -> None:
+    """Print one SHA-256 over every array of the newest checkpoint."""
+    options = parse(DigestOptions, "digest", args)
+    from swingup import checkpoint
+
+    print(checkpoint.digest(options.run / "checkpoints"))
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    what: tyro.conf.Positional[Literal["algos", "envs", "presets"]]  # what to list
+
+
+def show(args: list[str]) -> None:
+    """List what there is."""
+    what = parse(ListOptions, "list", args).what
+    if what == "envs":
+        from swingup.envs import SUITES
+
+        for suite, names in SUITES.items():
+            print("\n".join(f"{suite}:{name}" for name in names))
+    elif what == "algos":
+        for name in ALGOS:
+            print(f"{name:<8}{(sys.modules[algorithm(name).__module__].__doc__ or '').splitlines()[0]}")
+    else:
+        from swingup.presets import PRESETS
+
+        for (algo, env), p in PRESETS.items():
+            print(f"{algo:<6}{env:<34}{p.env_steps:>12,} env steps   {p.result}")
+
+
+def _load(path: Path) -> Any:
+    """A run, with JAX set up for it."""
+    from swingup import experiment as x
+
+    e = x.read_config(path)
+    machine.set_up(e.algo, e.env_name)
+    return x.load(path)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
+    "train": train,
+    "resume": resume,
+    "evaluate": evaluate,
+    "play": play,
+    "plot": plot,
+    "digest": digest,
+    "list": show,
+}

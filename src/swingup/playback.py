@@ -1,0 +1,58 @@
+"""Episodes of a trained agent, as pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from swingup import driver
+from swingup.envs import make
+from swingup.envs.vec import Vec
+from swingup.errors import ConfigError
+from swingup.experiment import Run
+
+FRAMES = 500  # at most: a longer episode is shown in larger strides
+FPS = {"CartPole-v1": 50, "Pendulum-v1": 20, "Acrobot-v1": 15, "MinAtar": 12}
+
+
+def episode(run: Run, seed: int, number: int = 0, limit: int = 10_000) -> Iterator[tuple[Any, Any, float]]:
+    """(state, observation, return so far) of one greedy episode, the last state included."""
+    env = make(run.experiment.env, 1)
+    if not isinstance(env, Vec):
+        raise ConfigError("play draws JAX environments only; this run's environment is stepped on the host")
+    key = jax.random.fold_in(driver.root_key(seed, "play"), number)
+    state, obs = jax.jit(env.env.reset)(key)
+    step = jax.jit(env.env.step)
+    total = 0.0
+    yield state, obs, total
+    for t in range(limit):
+        state, answer = step(state, run.policy(obs, seed), jax.random.fold_in(key, t + 1))
+        total += float(answer.reward)
+        yield state, answer.obs, total
+        obs = answer.obs
+        if answer.terminated or answer.truncated:
+            return
+
+
+def animate(run: Run, out: Path, seed: int | None = None, number: int = 0) -> str:
+    """Draw one episode to a GIF or MP4; returns a sentence about it. Default seed: the best one."""
+    from swingup import render
+
+    seeds = run.experiment.seeds
+    if seed is None:
+        seed = seeds[int(np.argmax(run.final_return))] if run.result else seeds[0]
+    if seed not in seeds:
+        raise ConfigError(f"this run has no seed {seed}; it has {', '.join(map(str, seeds))}")
+    name = run.experiment.env_name.partition(":")[2]
+    moments = list(episode(run, seed, number))
+    stride = -(-len(moments) // FRAMES)
+    kept = [(t, m) for t, m in enumerate(moments) if t % stride == 0 or t == len(moments) - 1]
+    frames = [
+        render.frame(name, state, np.asarray(obs), f"seed {seed}   env step {t}   return {total:.1f}")
+        for t, (state, obs, total) in kept
+    ]
+    fps = next((rate for part, rate in FPS.items() if part in name), 30)
+    render.write_animation(out, frames, fps=fps)
+    return f"seed {seed}, {len(moments) - 1} env steps, return {moments[-1][2]:.1f}"

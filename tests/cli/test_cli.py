@@ -1,0 +1,225 @@
+"""The commands as a user meets them: outputs, files, messages, exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import swingup
+from swingup import cli
+from swingup.callbacks import from_csv
+
+TINY = ["--num-envs", "4", "--num-steps", "32", "--epochs", "2", "--hidden", "16", "16"]
+TINY += ["--episodes", "100"]
+
+
+def command(capsys: pytest.CaptureFixture[str], *args: Any) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command, run in this process."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(a) for a in args])
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two seeds, 20 iterations of 128 env steps."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    args = ["train", "ppo", "CartPole-v1", "--env-steps", "2560", "--seeds", "2", "--seed", "3"]
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*args, "--out", str(out), "--json", *TINY])
+    assert not exit_.value.code
+    return out
+
+
+def test_help_does_not_wait_for_jax() -> None:
+    """`swingup --help` and an unknown command answer without importing JAX, NumPy or matplotlib."""
+    code = (
+        "import sys; from swingup import cli\n"
+        "for args in (['--help'], ['trian']):\n"
+        "    try: cli.main(args)\n"
+        "    except SystemExit: pass\n"
+        "print(sorted({'jax', 'numpy', 'matplotlib', 'gymnax'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "train ALGO ENV" in out.stdout
+    assert out.stdout.endswith("[]\n")
+    assert "did you mean 'train'" in out.stderr
+
+
+def test_run_directory(run: Path) -> None:
+    names = {p.name for p in run.iterdir()}
+    assert {"config.json", "metrics.csv", "checkpoints", "result.json", "curve.png"} <= names
+    result = json.loads((run / "result.json").read_text())
+    assert result["algo"] == "ppo"
+    assert result["env"] == "gymnax:CartPole-v1"
+    assert result["env_steps"] == 2560
+    assert result["seeds"] == [3, 4]
+    for name in ("final_return", "train_return"):
+        assert len(result[name]) == 2
+        assert all(8 < x <= 500 for x in result[name])
+    for name in ("steps_per_second", "compile_seconds", "run_seconds"):
+        assert result[name] > 0
+    assert result["versions"]["swingup"] == swingup.__version__
+
+
+def test_metrics_have_one_row_per_seed_and_log_point(run: Path) -> None:
+    rows = from_csv((run / "metrics.csv").read_text())
+    assert [(r["seed"], r["iteration"]) for r in rows] == [(s, i) for i in range(1, 21) for s in (3, 4)]
+    assert all(r["env_steps"] == 128 * r["iteration"] for r in rows)
+    header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert header[:4] == ["seed", "iteration", "env_steps", "seconds"]
+    assert not any(name.startswith("nonfinite") for name in header)
+
+
+def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    args = ["train", "ppo", "CartPole-v1", "--env-steps", "256", "--out", tmp_path / "r", "--json", *TINY]
+    code, out, err = command(capsys, *args)
+    assert code == 0
+    assert json.loads(out.splitlines()[-1]) == json.loads((tmp_path / "r" / "result.json").read_text())
+    assert len(out.splitlines()) == 1
+    assert "swingup resume" in err  # the human part goes elsewhere
+
+
+def test_header_and_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Device, seeds, directory, differing settings; at the end scores, interval and next commands."""
+    args = ["--env-steps", "256", "--seeds", "3", "--lr", "0.002", "--out", tmp_path / "r", *TINY]
+    code, out, _ = command(capsys, "train", "ppo", "CartPole-v1", *args)
+    assert code == 0
+    for part in ("device", "seeds       0 to 2", str(tmp_path / "r"), "lr=0.002", "preset", "95 % CI"):
+        assert part in out
+    assert f"swingup play {tmp_path / 'r'}" in out
+    assert "256 / 256 env steps" in out
+
+
+def test_evaluate_repeats_the_stored_result(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    """C22, C25: evaluation is greedy, on its own environments, and repeatable."""
+    code, out, _ = command(capsys, "evaluate", run, "--json")
+    assert code == 0
+    stored = json.loads((run / "result.json").read_text())["final_return"]
+    assert json.loads(out)["final_return"] == stored
+    code, out, _ = command(capsys, "evaluate", run, "--episodes", "5")
+    assert code == 0
+    assert "seed    3" in out
+
+
+def test_play_plot_digest_list(capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path) -> None:
+    assert command(capsys, "play", run, "--out", tmp_path / "a.gif")[0] == 0
+    assert (tmp_path / "a.gif").read_bytes()[:3] == b"GIF"
+    assert command(capsys, "plot", run, "--out", tmp_path / "c.png")[0] == 0
+    assert {p.suffix for p in tmp_path.iterdir()} == {".gif", ".png", ".svg", ".csv"}
+    first, second = command(capsys, "digest", run)[1], command(capsys, "digest", run)[1]
+    assert first == second
+    assert len(first.strip()) == 64
+    assert "gymnax:Acrobot-v1" in command(capsys, "list", "envs")[1]
+    assert "Proximal Policy" in command(capsys, "list", "algos")[1]
+    assert "gymnax:CartPole-v1" in command(capsys, "list", "presets")[1]
+
+
+def test_resume_of_a_finished_run_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """N env steps and a resume to 2N are 2N env steps, in every array and every row but the clock's."""
+    base = ["train", "ppo", "CartPole-v1", "--seeds", "2", "--log-interval", "2", *TINY]
+    assert command(capsys, *base, "--env-steps", "1280", "--out", tmp_path / "half")[0] == 0
+    assert command(capsys, *base, "--env-steps", "2560", "--out", tmp_path / "whole")[0] == 0
+    assert command(capsys, "resume", tmp_path / "half", "--env-steps", "2560")[0] == 0
+    digests = {command(capsys, "digest", tmp_path / name)[1] for name in ("half", "whole")}
+    assert len(digests) == 1
+    assert_same_metrics(tmp_path / "half", tmp_path / "whole")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("half", "whole")]
+    assert results[0]["final_return"] == results[1]["final_return"]
+
+
+def assert_same_metrics(a: Path, b: Path) -> None:
+    rows = [from_csv((path / "metrics.csv").read_text()) for path in (a, b)]
+    assert len(rows[0]) == len(rows[1])
+    for x, y in zip(*rows, strict=True):
+        for name in x:
+            if name != "seconds":
+                np.testing.assert_equal(x[name], y[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "args, says",
+    [
+        (["train", "poo", "CartPole-v1"], ["unknown algorithm 'poo'", "did you mean 'ppo'"]),
+        (["train", "ppo", "CartPole-v9"], ["unknown environment 'CartPole-v9'", "'CartPole-v1'"]),
+        (["train", "ppo", "gymnaxx:CartPole-v1"], ["unknown environment suite", "'gymnax'"]),
+        (["train", "ppo", "CartPole-v1", "--num-minibatches", "3"], ["does not divide", "nearest"]),
+        (["train", "ppo", "CartPole-v1", "--num-envs", "0"], ["at least 1"]),
+        (["train", "ppo", "CartPole-v1", "--env-steps", "0"], ["env_steps must be at least 1"]),
+        (["train", "ppo", "CartPole-v1", "--seeds", "0"], ["--seeds must be at least 1"]),
+        (["train", "ppo", "CartPole-v1", "--seed", "-1"], ["distinct integers from 0"]),
+        (["train", "ppo", "CartPole-v1", "--activation", "tan"], ["unknown activation 'tan'", "'tanh'"]),
+        (["train", "ppo", "CartPole-v1", "--out", "/dev/null/x"], ["cannot write /dev/null/x"]),
+        (["resume", "nowhere"], ["nowhere is not a run directory"]),
+        (["evaluate", "nowhere"], ["nowhere is not a run directory"]),
+        (["digest", "nowhere"], ["nowhere"]),
+        (["plot", "nowhere", "--out", "x.png"], ["nowhere"]),
+        (["tarin"], ["unknown command 'tarin'", "'train'"]),
+    ],
+)
+def test_errors_are_one_message(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    args: list[str],
+    says: list[str],
+) -> None:
+    """Each says what is wrong and what is allowed; no traceback; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(capsys, *args)
+    assert code in (1, 2)
+    for part in says:
+        assert part in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("**/config.json"))
+
+
+def test_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "train", "ppo", "CartPole-v1", "--lrr", "1e-3")
+    assert code == 2
+    assert "--lr" in err
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(swingup.ConfigError):
+        cli.main(["train", "poo", "CartPole-v1", "--debug"])
+
+
+def test_directory_with_a_run_is_not_overwritten(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    before = (run / "metrics.csv").read_bytes()
+    code, _, err = command(capsys, "train", "ppo", "CartPole-v1", "--out", run, *TINY)
+    assert code == 1
+    assert f"swingup resume {run}" in err
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_full_disk_is_one_message(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The log cannot grow: the run stops with the reason, and what is saved still loads."""
+    out = tmp_path / "r"
+    out.mkdir()
+    (out / "metrics.csv").symlink_to("/dev/full")
+    args = ["--env-steps", "2560", "--out", out, *TINY]
+    code, _, err = command(capsys, "train", "ppo", "CartPole-v1", *args)
+    assert code == 1
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+
+
+def test_divergence_is_named_and_the_checkpoint_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A gradient bomb: the message says what and when; the newest checkpoint is whole."""
+    out = tmp_path / "r"
+    args = ["--env-steps", "6400", "--lr", "1e38", "--checkpoint-interval", "1", "--out", out, *TINY]
+    code, _, err = command(capsys, "train", "ppo", "CartPole-v1", *args)
+    assert code == 1
+    assert "NaN or infinity in" in err
+    assert "iteration" in err
+    assert "env steps" in err

@@ -1,0 +1,65 @@
+"""What all tests share: a watchdog, the small settings of each algorithm, and comparisons of trees."""
+
+import faulthandler
+import os
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from swingup.algos import algorithm
+
+# Settings with which one iteration takes milliseconds; every algorithm in the registry needs an entry.
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "num_envs": 4,
+        "num_steps": 16,
+        "num_minibatches": 2,
+        "epochs": 2,
+        "lr": 1e-3,
+        "hidden": (16, 16),
+    },
+}
+# pytest-timeout interrupts a slow test; this ends the process with all stacks if even that cannot (a deadlock in C++).
+faulthandler.dump_traceback_later(1500, exit=True)
+
+
+def small(name: str, **changes: Any) -> Any:
+    """An algorithm with small settings."""
+    return algorithm(name)(**(SMALL[name] | changes))
+
+
+def arrays(tree: Any) -> list[np.ndarray]:
+    """The leaves of a tree on the host, PRNG keys as their data."""
+
+    def host(x):
+        return np.asarray(
+            jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        )
+
+    return [host(x) for x in jax.tree.leaves(tree)]
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Both trees have equal structure, and all their leaves equal bytes."""
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        return False
+    pairs = zip(arrays(a), arrays(b), strict=True)
+    return all(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes() for x, y in pairs)
+
+
+def assert_close(a: Any, b: Any, tolerance: float) -> None:
+    """All leaves agree to an absolute and relative tolerance."""
+    for x, y in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_allclose(x.astype(np.float64), y.astype(np.float64), rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs compiled by tests, and by the commands they start, are kept together for the session."""
+    cache = str(tmp_path_factory.mktemp("jax-cache"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
