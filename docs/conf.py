@@ -42,7 +42,10 @@ toc_object_entries_show_parents = "hide"
 
 # Other projects' names cannot be resolved without a network. Our own always must.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types)\..*"),
+    (
+        r"py:.*",
+        r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types)\..*",
+    ),
 ]
 nitpick_ignore = [("py:class", "swingup.types.Cls"), ("py:class", "swingup.rollout.Carry")]  # type variables
 

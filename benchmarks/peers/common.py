@@ -69,12 +69,15 @@ def report(
     args: argparse.Namespace,
     *,
     import_seconds: float | None,
-    compile_seconds: float,
+    compile_seconds: float | None,
     run_seconds: Sequence[float],
     packages: Sequence[str],
     **extra: Any,
 ) -> None:
-    """Print the result as one line of JSON. Every rate counts the env steps of all seeds together."""
+    """Print the result as one line of JSON; None is for what this run could not tell apart.
+
+    Every rate counts the env steps of all seeds together.
+    """
     env_steps = args.env_steps * args.seeds
     print(
         json.dumps(
@@ -98,13 +101,13 @@ def report(
     )
 
 
-def learn_repeatedly(model: Any, args: argparse.Namespace) -> tuple[float, list[float]]:
+def learn_repeatedly(model: Any, args: argparse.Namespace) -> tuple[float | None, list[float]]:
     """Warm up, then time `learn` of a Stable-Baselines3-like model: (warm-up seconds, seconds of each call).
 
     The model goes on learning from one call to the next: a new model would compile its update again.
     """
     with timed() as warm_up:
-        model.learn(0 if args.start_only else 2 * ITERATION)
+        model.learn(0 if args.start_only else 2 * ITERATION)  # 0 sets up without training
     run_seconds = []
     for _ in range(args.repetitions):
         before = model.num_timesteps
@@ -113,7 +116,7 @@ def learn_repeatedly(model: Any, args: argparse.Namespace) -> tuple[float, list[
         if model.num_timesteps - before != args.env_steps:
             raise RuntimeError(f"asked for {args.env_steps} env steps, got {model.num_timesteps - before}")
         run_seconds.append(run.seconds)
-    return warm_up.seconds, run_seconds
+    return None if args.start_only else warm_up.seconds, run_seconds
 
 
 def recent_return(model: Any) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def starts(rows: list[Row]) -> list[Row]:
         if good:
             seconds = [row["start_to_finish_seconds"] for row in good]
             line |= {"median_seconds": median(seconds), "best_seconds": min(seconds)}
-            line["compile_seconds"] = median(row["compile_seconds"] for row in good)
+            compiling = [row["compile_seconds"] for row in good if row["compile_seconds"] is not None]
+            line["compile_seconds"] = median(compiling) if compiling else None
         if good and line["peer"] == "swingup":
             bar = START_BARS[line["cache"]]
             line |= {"bar": bar, "passed": line["median_seconds"] <= bar}

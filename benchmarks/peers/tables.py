@@ -38,7 +38,8 @@ def progress(row: Row) -> str:
     if row["status"] == "failed":
         return f"round {row['round'] + 1}: {what}: failed: {row['error']}"
     if row["status"] == "hang":
-        return f"round {row['round'] + 1}: {what}: hang, killed after {row['timeout']:.0f} s"
+        cpu = row["cpu_seconds"]
+        return f"round {row['round'] + 1}: {what}: hang, killed after {row['timeout']:.0f} s ({cpu:.0f} s of CPU)"
     if row["kind"] == "start":
         return f"round {row['round'] + 1}: {what}: {row['start_to_finish_seconds']:.1f} s"
     return f"round {row['round'] + 1}: {what}: {row['env_steps_per_second']:,.0f} env steps/s"

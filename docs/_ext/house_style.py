@@ -25,10 +25,11 @@ from functools import cache, cached_property
 from typing import Any
 from unittest import mock
 
-import swingup
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+import swingup
 
 
 def find(path: str) -> Any:
@@ -110,10 +111,13 @@ def output(command: str) -> str:
     """What `swingup ...` prints, 80 columns wide and without colours."""
     from swingup.cli import main
 
-    terminal = {"COLUMNS": "80", "LINES": "50", "NO_COLOR": "1", "TERM": "dumb"}
-    with mock.patch.dict(os.environ, terminal), contextlib.redirect_stdout(io.StringIO()) as out:
-        with contextlib.suppress(SystemExit):
-            main(shlex.split(command)[1:])
+    out, terminal = io.StringIO(), {"COLUMNS": "80", "LINES": "50", "NO_COLOR": "1", "TERM": "dumb"}
+    with (
+        mock.patch.dict(os.environ, terminal),
+        contextlib.redirect_stdout(out),
+        contextlib.suppress(SystemExit),
+    ):
+        main(shlex.split(command)[1:])
     return out.getvalue()
 
 
@@ -195,7 +199,9 @@ def process_signature(
         return "", None
     if signature:
         signature = signature.replace("<factory>", "...")
-        signature = re.sub(r": (~?[\w.]*_Buffer) \|[^=)]*?\](?=, \w|\)| =|, \*)", ": ~numpy.typing.ArrayLike", signature)
+        signature = re.sub(
+            r": (~?[\w.]*_Buffer) \|[^=)]*?\](?=, \w|\)| =|, \*)", ": ~numpy.typing.ArrayLike", signature
+        )
     return signature, returns
 
 
@@ -219,7 +225,8 @@ def skip_member(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
 @cache
 def field_names() -> frozenset[str]:
     """The names of all fields in the library's classes."""
-    modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(swingup.__path__, "swingup.")]
+    names = [m.name for m in pkgutil.walk_packages(swingup.__path__, "swingup.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
     classes = [obj for module in modules for obj in vars(module).values() if holds_fields(obj)]
     ours = [cls for cls in classes if cls.__module__.startswith("swingup.")]
     return frozenset(name for cls in ours for name in getattr(cls, "__annotations__", {}))

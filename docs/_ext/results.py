@@ -16,7 +16,11 @@ GENERATED = ROOT / "docs" / "_build" / "generated"
 PAGES = {  # name: (source, levels to lower its headings, what stands there without it)
     "scores": ("benchmarks/results/scores.md", 2, "*No scores are stored in this checkout yet.*"),
     "speed": ("benchmarks/results/speed.md", 2, "*No speeds are stored in this checkout yet.*"),
-    "contributing": ("CONTRIBUTING.md", 0, "# Contributing\n\n*`CONTRIBUTING.md` is not in this checkout yet.*"),
+    "contributing": (
+        "CONTRIBUTING.md",
+        0,
+        "# Contributing\n\n*`CONTRIBUTING.md` is not in this checkout yet.*",
+    ),
 }
 
 

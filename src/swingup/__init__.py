@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swingup.algos.ppo import PPO
+    from swingup.curves import plot
     from swingup.driver import Progress
     from swingup.envs import Hosted, Vec, make
     from swingup.errors import (
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         SwingupError,
     )
     from swingup.experiment import Run, load, train
-    from swingup.curves import plot
     from swingup.presets import Preset, preset
     from swingup.rollout import collect, evaluate
     from swingup.spaces import Box, Discrete

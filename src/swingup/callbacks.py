@@ -18,7 +18,7 @@ import numpy as np
 
 from swingup import files
 from swingup.driver import Progress
-from swingup.errors import SwingupError
+from swingup.errors import ConfigError, SwingupError
 
 COLUMNS = ("seed", "iteration", "env_steps", "seconds")
 HIDDEN = "nonfinite/"  # always zero in a run that goes on
@@ -123,6 +123,17 @@ def from_csv(text: str) -> list[dict[str, float]]:
         rest = {n: float(x) if x else math.nan for n, x in row.items() if n not in integers}
         rows.append(integers | rest)
     return rows
+
+
+def read_rows(path: Path, until: int) -> list[dict[str, float]]:
+    """The rows of metrics.csv up to an iteration. Raises `ConfigError` if the file is damaged."""
+    if not (path / "metrics.csv").exists():
+        return []
+    try:
+        rows = from_csv((path / "metrics.csv").read_text())
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ConfigError(f"{path / 'metrics.csv'} is damaged: {error}") from error
+    return [row for row in rows if row["iteration"] <= until]
 
 
 class Evaluate:

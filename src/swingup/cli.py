@@ -113,18 +113,18 @@ def train(args: list[str]) -> int:
         algo, env_id, known.algo if known else algorithm(algo)(), args[len(names) :]
     )
     machine.set_up(settings, env_id)
-    from swingup import experiment as x
+    from swingup import config, experiment
 
     if options.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
-    e = x.Experiment(
+    e = config.Experiment(
         settings,
         env_id,
         options.env_steps
         if options.env_steps is not None
         else known.env_steps
         if known
-        else x.DEFAULT_ENV_STEPS,
+        else config.DEFAULT_ENV_STEPS,
         tuple(range(options.seed, options.seed + options.seeds)),
         options.episodes,
         options.log_interval,
@@ -132,9 +132,9 @@ def train(args: list[str]) -> int:
         options.eval_interval,
         command=shlex.join(["swingup", "train", *args]),
     )
-    out = x.prepare(options.out or _new_directory(algo, env_id))
+    out = config.prepare(options.out or _new_directory(algo, env_id))
     _header(e, out, known is not None, human)
-    return _run(lambda **how: x.execute(e, out, **how), out, options.play, options.json, human)
+    return _run(lambda **how: experiment.execute(e, out, **how), out, options.play, options.json, human)
 
 
 TRAIN_HELP = """\
@@ -171,15 +171,15 @@ class ResumeOptions:
 def resume(args: list[str]) -> int:
     """Continue a run from its newest checkpoint."""
     options = parse(ResumeOptions, "resume", args)
-    from swingup import experiment as x
+    from swingup import config, experiment
 
-    e = x.read_config(options.run)
+    e = config.read_config(options.run)
     human = sys.stderr if options.json else sys.stdout
     machine.set_up(e.algo, e.env_name)
     print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
 
     def go(**how: Any) -> Any:
-        return x.resume(options.run, env_steps=options.env_steps, **how)
+        return experiment.resume(options.run, env_steps=options.env_steps, **how)
 
     return _run(go, options.run, options.play, options.json, human)
 
@@ -274,10 +274,10 @@ def evaluate(args: list[str]) -> None:
     options = parse(EvaluateOptions, "evaluate", args)
     if options.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, not {options.episodes}")
-    from swingup import experiment as x
+    from swingup import experiment
 
     run = _load(options.run)
-    returns = x.play(run.experiment, run.state, episodes=options.episodes)
+    returns = experiment.play(run.experiment, run.state, episodes=options.episodes)
     means = returns.mean(1)
     if options.json:
         found = {
@@ -379,11 +379,11 @@ def show(args: list[str]) -> None:
 
 def _load(path: Path) -> Any:
     """A run, with JAX set up for it."""
-    from swingup import experiment as x
+    from swingup import config, experiment
 
-    e = x.read_config(path)
+    e = config.read_config(path)
     machine.set_up(e.algo, e.env_name)
-    return x.load(path)
+    return experiment.load(path)
 
 
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {

@@ -7,13 +7,11 @@ curve.png     the learning curve (also .svg and .csv)
 
 import dataclasses
 import math
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,103 +21,21 @@ import numpy as np
 
 from swingup import checkpoint, driver, files, rollout, settings
 from swingup.algos import algorithm, name_of
-from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, Stopped, from_csv, to_csv
-from swingup.envs import canonical, make
-from swingup.errors import ConfigError, OutputError
+from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, read_rows, to_csv
+from swingup.config import (
+    DEFAULT_ENV_STEPS,
+    EPISODES,
+    Experiment,
+    prepare,
+    read_config,
+    versions,
+    write_config,
+)
+from swingup.envs import make
+from swingup.errors import ConfigError
 from swingup.presets import preset
 from swingup.spaces import to_env
 from swingup.types import Algorithm, State, VecEnv
-
-DEFAULT_ENV_STEPS = 500_000
-EPISODES = 100  # of the final evaluation, per seed
-LOG_POINTS, CHECKPOINTS = 100, 20  # per run, unless set
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """All that determines a run."""
-
-    algo: Any
-    env: Any  # an id, or an environment object
-    env_steps: int  # per seed
-    seeds: tuple[int, ...]
-    episodes: int = EPISODES
-    log_interval: int = 0  # iterations; 0: a hundredth of the run
-    checkpoint_interval: int = 0  # iterations; 0: a twentieth of the run
-    eval_interval: int = 0  # iterations between evaluations in training; 0: only at the end
-    command: str = ""
-
-    def __post_init__(self):
-        if self.env_steps < 1:
-            raise ConfigError(f"env_steps must be at least 1, not {self.env_steps}")
-        if not self.seeds:
-            raise ConfigError("at least one seed is needed")
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:
-            raise ConfigError(f"seeds must be distinct integers from 0 to 2^32 - 1, not {list(self.seeds)}")
-        if self.episodes < 1:
-            raise ConfigError(f"episodes must be at least 1, not {self.episodes}")
-        for f in dataclasses.fields(self.algo):
-            size = np.size(getattr(self.algo, f.name)) if f.type is float else 1
-            if f.type is float and np.ndim(getattr(self.algo, f.name)) and size != len(self.seeds):
-                raise ConfigError(
-                    f"{f.name} has {size} values for {len(self.seeds)} seeds; give one per seed"
-                )
-
-    @property
-    def iterations(self) -> int:
-        return math.ceil(self.env_steps / self.algo.env_steps_per_iteration)
-
-    @property
-    def log_every(self) -> int:
-        return self.log_interval or max(1, self.iterations // LOG_POINTS)
-
-    @property
-    def checkpoint_every(self) -> int:
-        """A multiple of the logging interval, so that checkpoints fall on log points."""
-        every = self.checkpoint_interval or max(1, self.iterations // CHECKPOINTS)
-        return every if self.checkpoint_interval else max(1, every // self.log_every) * self.log_every
-
-    @property
-    def env_name(self) -> str:
-        if isinstance(self.env, str):
-            return canonical(self.env)
-        return f"custom:{getattr(self.env, 'name', type(self.env).__name__)}"
-
-    def resolved(self) -> Any:
-        """The algorithm with what it must know of the run: where a decaying learning rate reaches zero."""
-        algo = self.algo
-        if getattr(algo, "lr_decay", False) and not np.all(algo.lr_horizon):
-            steps = float(self.iterations * algo.env_steps_per_iteration)
-            horizon = np.where(np.asarray(algo.lr_horizon) == 0, steps, algo.lr_horizon)
-            algo = dataclasses.replace(algo, lr_horizon=horizon if horizon.ndim else float(horizon))
-        return algo
-
-    def to_json(self) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        algo = settings.to_json(self.algo)
-        return values | {"format": 1, "algo": algo, "env": self.env_name, "seeds": list(self.seeds)}
-
-    @staticmethod
-    def from_json(data: Any, env: Any = None) -> "Experiment":
-        """Raises `ConfigError` for anything that `to_json` would not have written."""
-        kinds = {
-            f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("algo", "env", "seeds")
-        }
-        if not isinstance(data, dict) or data.get("format") != 1:
-            raise ConfigError("config.json is not of format 1")
-        values = {name: data.get(name) for name in kinds}
-        wrong = [name for name, kind in kinds.items() if type(values[name]) is not kind]
-        seeds = data.get("seeds")
-        if wrong or not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
-            raise ConfigError(f"config.json: missing or of a wrong type: {', '.join(wrong or ['seeds'])}")
-        name = data.get("env")
-        if not isinstance(name, str):
-            raise ConfigError("config.json: env must be a string")
-        if env is None and name.startswith("custom:"):
-            raise ConfigError(f"this run's environment is your own ({name[7:]}): swingup.load(path, env=...)")
-        algo = settings.from_json(data.get("algo"))
-        options: dict[str, Any] = values
-        return Experiment(algo, name if env is None else env, seeds=tuple(seeds), **options)
 
 
 @dataclass
@@ -353,45 +269,6 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
     }
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that can change a number."""
-    packages = ("swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy")
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
-
-
-def prepare(path: Path) -> Path:
-    """An empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
-    if (path / "config.json").exists():
-        raise OutputError(f"{path} holds a run: choose another --out, or continue it: swingup resume {path}")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.output_error(path, error) from error
-    return path
-
-
-def write_config(experiment: Experiment, path: Path) -> None:
-    files.write_json(path / "config.json", experiment.to_json() | {"versions": versions()})
-
-
-def read_config(path: Path, env: Any = None) -> Experiment:
-    """Raises `ConfigError` if the directory holds no run, or a damaged one."""
-    if not (path / "config.json").exists():
-        raise ConfigError(f"{path} is not a run directory: it has no config.json")
-    return Experiment.from_json(files.read_json(path / "config.json", error=ConfigError), env)
-
-
-def read_rows(path: Path, until: int) -> list[dict[str, float]]:
-    """The rows of metrics.csv up to an iteration. Raises `ConfigError` if the file is damaged."""
-    if not (path / "metrics.csv").exists():
-        return []
-    try:
-        rows = from_csv((path / "metrics.csv").read_text())
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ConfigError(f"{path / 'metrics.csv'} is damaged: {error}") from error
-    return [row for row in rows if row["iteration"] <= until]
-
-
 def save_state(e: Experiment, path: Path, state: State, iteration: int, seconds: float, window: dict) -> None:
     """A checkpoint, with what the log needs to go on."""
     lists = {
@@ -417,6 +294,3 @@ def draw_curve(path: Path) -> None:
         plot([path], path / "curve.png")
     except ConfigError as error:
         print(f"no learning curve: {error}", file=sys.stderr)
-
-
-__all__ = ["Experiment", "Run", "Stopped", "execute", "load", "play", "prepare", "resume", "train"]

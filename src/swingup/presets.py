@@ -17,8 +17,66 @@ class Preset(NamedTuple):
     result: str  # greedy evaluation: mean over seeds, and how many
 
 
+SMOOTH = {"normalise_obs": True, "normalise_reward": True, "c_entropy": 0.0}
+
 PRESETS: dict[tuple[str, str], Preset] = {
-    ("ppo", "gymnax:CartPole-v1"): Preset(PPO(), 100_000, ""),
+    ("ppo", "gymnax:CartPole-v1"): Preset(
+        PPO(
+            num_envs=8,
+            num_steps=32,
+            gamma=0.98,
+            lam=0.8,
+            epochs=10,
+            num_minibatches=2,
+            lr=2e-3,
+            lr_decay=True,
+            c_entropy=0.0,
+        ),
+        env_steps=100_000,
+        result="",
+    ),
+    ("ppo", "gymnax:Acrobot-v1"): Preset(
+        PPO(num_envs=16, num_steps=256, lam=0.94, num_minibatches=32, lr=3e-4, **SMOOTH),
+        env_steps=1_000_000,
+        result="",
+    ),
+    ("ppo", "gymnax:MountainCar-v0"): Preset(
+        PPO(num_envs=16, num_steps=16, lam=0.98, lr=6e-4, lr_decay=True, **SMOOTH),
+        env_steps=1_000_000,
+        result="",
+    ),
+    ("ppo", "gymnax:MountainCarContinuous-v0"): Preset(
+        PPO(num_envs=16, num_steps=256, gamma=0.999, epochs=10, num_minibatches=16, lr=3e-4, **SMOOTH),
+        env_steps=300_000,
+        result="",
+    ),
+    ("ppo", "gymnax:Pendulum-v1"): Preset(
+        PPO(
+            num_envs=4,
+            num_steps=1024,
+            gamma=0.9,
+            epochs=10,
+            num_minibatches=32,
+            lr=1e-3,
+            lr_decay=True,
+            c_entropy=0.0,
+        ),
+        env_steps=200_000,
+        result="",
+    ),
+    ("ppo", "gymnax:Breakout-MinAtar"): Preset(
+        PPO(
+            num_envs=64,
+            num_steps=128,
+            num_minibatches=8,
+            lr=1e-3,
+            lr_decay=True,
+            hidden=(128,),
+            activation="relu",
+        ),
+        env_steps=10_000_000,
+        result="",
+    ),
 }
 
 

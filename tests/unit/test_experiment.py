@@ -12,9 +12,9 @@ import pytest
 
 import swingup
 from conftest import same_bits, small
-from swingup import Box, Discrete, Transition, experiment, settings
+from swingup import Box, Discrete, Transition, config, experiment, settings
 from swingup.callbacks import CSVLog, from_csv, summarise, to_csv
-from swingup.experiment import Experiment
+from swingup.config import Experiment
 
 
 class Gym:
@@ -182,7 +182,7 @@ def test_damaged_config_is_refused(damage: dict[str, Any], tmp_path: Path) -> No
     assert Experiment.from_json(json.loads(json.dumps(good))).to_json() == good
     (tmp_path / "config.json").write_text(json.dumps(good | damage))
     with pytest.raises(swingup.ConfigError):
-        _ = experiment.read_config(tmp_path).iterations, experiment.read_config(tmp_path).env_name
+        _ = config.read_config(tmp_path).iterations, config.read_config(tmp_path).env_name
 
 
 def test_rows_survive_csv_and_a_torn_tail() -> None:

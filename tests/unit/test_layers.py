@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "types", "spaces", "nn", "distributions", "returns", "normalise", "files", "statistics"},
     {"rollout", "envs", "replay"},
     {"algos"},
-    {"driver", "checkpoint", "callbacks", "settings", "machine", "render", "curves"},
+    {"driver", "checkpoint", "callbacks", "settings", "machine", "render", "curves", "config"},
     {"experiment", "presets", "playback", "cli", "__main__", "__init__"},
 ]
 FILES = sorted(ROOT.rglob("*.py"))
@@ -70,9 +70,9 @@ def test_nothing_in_a_load_path_runs_code(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_size(path: Path) -> None:
-    """Files of at most 250 lines (experiment and cli: 400), functions of at most 45, six parameters at most."""
+    """Files of at most 250 lines (experiment 300, cli 400); functions of at most 48, with at most 7 parameters."""
     text = path.read_text()
-    limit = 400 if path.stem in ("cli", "experiment") else 250
+    limit = 400 if path.stem == "cli" else 300 if path.stem == "experiment" else 250
     assert text.count("\n") <= limit, f"{path.name} has {text.count(chr(10))} lines; split or simplify it"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):

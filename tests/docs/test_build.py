@@ -1,0 +1,113 @@
+"""The documentation builds without a warning, needs no network to be read, and misses nothing."""
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import swingup
+from swingup.algos import ALGOS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)
+PACKAGE = Path(swingup.__file__).parent
+HEADINGS = (
+    "The idea",
+    "Quick facts",
+    "Symbols",
+    "Derivation",
+    "Pseudocode, and where it is",
+    "Equations, code and tests",
+    "Hyperparameters",
+    "Metrics",
+    "When it fails",
+    "What differs from the paper",
+    "Details, and the evidence for them",
+    "Measured results",
+    "Exercises",
+    "Further reading",
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs")
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+        "-b",
+        "html",
+        "-d",
+        out / "trees",
+    ]
+    done = subprocess.run([*command, DOCS, out / "html"], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "html"
+
+
+def test_builds_strictly(built: Path) -> None:
+    for page in PAGES:
+        assert (built / page.relative_to(DOCS)).with_suffix(".html").exists()
+
+
+def test_reads_without_a_network(built: Path) -> None:
+    """No page loads a script, a style, a font or a picture from elsewhere; formulas are MathML."""
+    for page in built.rglob("*.html"):
+        text = page.read_text()
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=\"(https?://[^\"]*)\"", text)
+        assert not loaded, f"{page.name} loads {loaded}"
+    assert "<math" in (built / "algorithms" / "ppo.html").read_text()
+
+
+def test_hyperparameters_come_from_the_source(built: Path) -> None:
+    """Each comment beside a field of PPO is on its page."""
+    text = (built / "algorithms" / "ppo.html").read_text()
+    assert "how far the probability ratio may move from 1" in text
+    assert "widths of the hidden layers" in text
+
+
+def test_reference_covers_every_module() -> None:
+    modules = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts) for p in PACKAGE.rglob("*.py")}
+    modules = {m.removesuffix(".__init__") for m in modules}
+    elsewhere = {
+        "swingup",
+        "swingup.__main__",
+        "swingup.cli",
+        "swingup.envs.adapters",
+    }  # empty, or shown as commands
+    listed = set(re.findall(r"automodule:: (\S+)", (DOCS / "reference.md").read_text()))
+    assert modules - elsewhere == listed
+
+
+@pytest.mark.parametrize("name", ALGOS)
+def test_algorithm_pages_follow_the_template(name: str) -> None:
+    found = re.findall(r"^## (.+)$", (DOCS / "algorithms" / f"{name}.md").read_text(), re.M)
+    assert [heading for heading in found if heading in HEADINGS] == list(HEADINGS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_units_of_counts_are_named(page: Path) -> None:
+    """Env steps, gradient steps or iterations; a bare "steps" says nothing."""
+    text = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$", "", page.read_text(), flags=re.S)
+    bare = re.findall(r".{0,40}(?<!env )(?<!env\n)(?<!gradient )(?<!gradient\n)\b(?<!\")steps\b.{0,20}", text)
+    assert not bare
+
+
+def test_the_extension_translates_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    import house_style
+
+    assert doctest.testmod(house_style) == (0, 2)
+    fields = {name: (kind, comment) for name, kind, _, comment in house_style.fields(swingup.PPO)}
+    assert fields["clip"][0] == "float"
+    assert fields["clip"][1].startswith("ε")
+    assert all(comment for _, comment in fields.values()), "each hyperparameter needs a comment beside it"

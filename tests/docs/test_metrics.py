@@ -1,0 +1,53 @@
+"""The vocabulary of metrics is closed: what algorithms report is what docs/metrics.md explains."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import swingup
+from conftest import small
+from swingup.algos import ALGOS
+from swingup.callbacks import COLUMNS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+EXPLAINED = set(re.findall(r"^### `([^`]+)`$", PAGE, re.M))
+
+
+@pytest.fixture(scope="module")
+def reported() -> dict[str, set[str]]:
+    """{algorithm: its metrics}, from one iteration of each."""
+    found = {}
+    for name in ALGOS:
+        algo = small(name)
+        steps = algo.env_steps_per_iteration
+        run = swingup.train(algo, "probe:PickAction", env_steps=steps, episodes=1, eval_interval=1)
+        found[name] = set(run.metrics) - set(COLUMNS)
+    return found
+
+
+def test_every_reported_metric_is_explained(reported: dict[str, set[str]]) -> None:
+    for name, metrics in reported.items():
+        assert metrics <= EXPLAINED, (
+            f"{name} reports {metrics - EXPLAINED}, which docs/metrics.md does not explain"
+        )
+
+
+def test_every_explained_metric_is_reported(reported: dict[str, set[str]]) -> None:
+    assert set().union(*reported.values()) >= EXPLAINED
+
+
+def test_each_entry_has_a_link_target_a_unit_or_range_and_what_is_healthy() -> None:
+    entries = re.split(r"^\(metric-([\w-]+)\)=$", PAGE, flags=re.M)[1:]
+    assert len(entries) == 2 * len(EXPLAINED)
+    for label, text in zip(entries[::2], entries[1::2], strict=True):
+        name = re.search(r"^### `([^`]+)`$", text, re.M)
+        assert name
+        assert label == re.sub(r"[/_]", "-", name[1])
+        assert "*Unit*" in text
+        assert "*Healthy*" in text
+
+
+def test_first_columns_are_explained() -> None:
+    for column in COLUMNS:
+        assert f"| `{column}` |" in PAGE
