@@ -15,7 +15,7 @@ author = "the swingup developers"
 copyright = author  # Sphinx wants this name
 release = version = swingup.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "results", "house_style", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "results", "house_style", "mathml"]
 exclude_patterns = ["_build", "_ext"]
 root_doc = "index"
 
@@ -48,8 +48,3 @@ nitpick_ignore_regex = [
     ),
 ]
 nitpick_ignore = [("py:class", "swingup.types.Cls"), ("py:class", "swingup.rollout.Carry")]  # type variables
-
-doctest_global_setup = """
-import jax, jax.numpy as jnp, numpy as np
-import swingup
-"""

@@ -1,7 +1,7 @@
 """Measured results and files of the repository, in the pages that show them, whether or not they exist yet.
 
 Before reading, this writes one Markdown file per entry of `PAGES` to `docs/_build/generated/`: the content of
-the source file, its headings two levels lower and its pictures found, or else a sentence that says what
+the source file, its headings lowered and its pictures found, or else a sentence that says what
 is missing. The pages include those files.
 """
 
@@ -14,8 +14,8 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "docs" / "_build" / "generated"
 PAGES = {  # name: (source, levels to lower its headings, what stands there without it)
-    "scores": ("benchmarks/results/scores.md", 2, "*No scores are stored in this checkout yet.*"),
-    "speed": ("benchmarks/results/speed.md", 2, "*No speeds are stored in this checkout yet.*"),
+    "scores": ("benchmarks/results/scores.md", 3, "*No scores are stored in this checkout yet.*"),
+    "speed": ("benchmarks/results/speed.md", 3, "*No speeds are stored in this checkout yet.*"),
     "contributing": (
         "CONTRIBUTING.md",
         0,

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from swingup.errors import NonFiniteError
 from swingup.rollout import nonfinite
@@ -81,6 +82,33 @@ def axes(algo: Algorithm) -> Any:
     return jax.tree.map(lambda x: 0 if np.ndim(x) else None, algo)
 
 
+def mesh_of(seeds: int) -> Mesh | None:
+    """The devices that share the seeds, equally: as many as divide their number. None if that is one.
+
+    On CPU there is one device unless `machine.set_up` made one per core.
+    """
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if seeds % n == 0)
+    return Mesh(np.array(devices[:count]), ("seed",)) if count > 1 else None
+
+
+def shard(f: Callable, algo: Algorithm, mesh: Mesh | None, *, shared: int = 0) -> Callable:
+    """`f(algo, tree [S], ..., *shared)` on every device of the mesh for its part of the seeds.
+
+    The last `shared` arguments are the same for all. Seeds never talk to each other, so no device waits.
+    """
+    if mesh is None:
+        return f
+    mine, all_ = PartitionSpec("seed"), PartitionSpec()
+    settings = jax.tree.map(lambda x: mine if np.ndim(x) else all_, algo)
+
+    def call(algo: Algorithm, *args: Any) -> Any:
+        specs = (settings, *[mine] * (len(args) - shared), *[all_] * shared)
+        return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=mine, check_vma=False)(algo, *args)
+
+    return call
+
+
 def setting(algo: Algorithm, i: int) -> Algorithm:
     """The settings of the i-th seed."""
     return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
@@ -105,8 +133,12 @@ def run(
     """
     clock = clock or Clock()
     before = clock.run_seconds
-    advance = partial(_device_chunk, algo, env=env, chunk=chunk) if env.jittable else _host_chunk(algo, env)
+    advance = _host_chunk(algo, env)
     if env.jittable:
+        mesh = mesh_of(len(jax.tree.leaves(state)[0]))
+        if mesh is not None:
+            state = jax.device_put(state, NamedSharding(mesh, PartitionSpec("seed")))
+        advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
         with clock.measure("compile_seconds"):
             state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
     n, first = 1, done
@@ -123,8 +155,10 @@ def run(
     return state
 
 
-@partial(jax.jit, static_argnames=("env", "chunk"), donate_argnames="state")
-def _device_chunk(algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk: int) -> tuple[State, Any]:
+@partial(jax.jit, static_argnames=("env", "chunk", "mesh"), donate_argnames="state")
+def _device_chunk(
+    algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk: int, mesh: Mesh | None
+) -> tuple[State, Any]:
     """Up to `chunk` iterations of all seeds in one program; `n`, how many, is known only when it runs.
 
     Settings are an argument and environments of one id are one object, so a second run that differs in
@@ -135,16 +169,19 @@ def _device_chunk(algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk
         state, metrics = algo.step(env, state)
         return state, metrics | {"nonfinite/learner": nonfinite(state.learner)}
 
-    step = jax.vmap(one, in_axes=(axes(algo), 0))
+    def loop(algo: Algorithm, state: State, n: Array):
+        step = jax.vmap(one, in_axes=(axes(algo), 0))
 
-    def body(i, carry):
-        state, log = carry
-        state, metrics = step(algo, state)
-        return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
+        def body(i, carry):
+            state, log = carry
+            state, metrics = step(algo, state)
+            return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
 
-    shapes = jax.eval_shape(step, algo, state)[1]
-    log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
-    return jax.lax.fori_loop(0, n, body, (state, log))
+        shapes = jax.eval_shape(step, algo, state)[1]
+        log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
+        return jax.lax.fori_loop(0, n, body, (state, log))
+
+    return shard(loop, algo, mesh, shared=1)(algo, state, n)
 
 
 def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:

@@ -85,7 +85,7 @@ class Run:
             setting = jax.tree.map(lambda x: jnp.asarray(x)[index] if np.ndim(x) else x, algo)
             return to_env(space, setting.act(learner, obs, jax.random.key(0), explore=False)[0])
 
-        return partial(act, self.state.learner)
+        return partial(act, jax.device_get(self.state.learner))  # seeds may lie on several devices
 
     def save(self, path: str | Path) -> Path:
         """Write the run as a run directory, which `load`, `swingup resume` and the other commands take."""
@@ -222,7 +222,7 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
     for i in range(math.ceil(episodes / size)):
         k = jnp.stack([jax.random.fold_in(key, i) for key in keys])
         if env.jittable:
-            rounds.append(_play(algo, state.learner, k, env))
+            rounds.append(_play(algo, state.learner, k, env, driver.mesh_of(len(keys))))
         else:
             learners = [jax.tree.map(lambda x, s=s: x[s], state.learner) for s in range(len(keys))]
             played = [_play_one(driver.setting(algo, s), learners[s], k[s], env) for s in range(len(keys))]
@@ -234,9 +234,10 @@ def _play_one(algo: Algorithm, learner: Any, key: jax.Array, env: VecEnv) -> jax
     return rollout.evaluate(env, partial(algo.act, learner, explore=False), key)[0]
 
 
-@partial(jax.jit, static_argnames="env")
-def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv) -> jax.Array:
-    return jax.vmap(partial(_play_one, env=env), in_axes=(driver.axes(algo), 0, 0))(algo, learner, keys)
+@partial(jax.jit, static_argnames=("env", "mesh"))
+def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv, mesh: Any) -> jax.Array:
+    every = jax.vmap(partial(_play_one, env=env), in_axes=(driver.axes(algo), 0, 0))
+    return driver.shard(every, algo, mesh)(algo, learner, keys)
 
 
 def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[str, Any]:

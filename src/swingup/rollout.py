@@ -105,12 +105,27 @@ def minibatches(data: Any, count: int, key: Array) -> Any:
     Every sample is in exactly one part. `count` must divide T N.
     """
     t, n = jax.tree.leaves(data)[0].shape[:2]
-    order = jax.random.permutation(key, t * n)
+    order = permutation(key, t * n)
 
     def cut(x):
         return x.reshape(t * n, *x.shape[2:])[order].reshape(count, -1, *x.shape[2:])
 
     return jax.tree.map(cut, data)
+
+
+def permutation(key: Array, n: int) -> Array:
+    """A random order of 0 .. n-1: random words are sorted whose low bits hold the index.
+
+    Sorting one array is four times faster on CPU than `jax.random.permutation`, which sorts pairs and takes a
+    tenth of a PPO iteration. Ties of the random bits (at least 16) keep their order: a bias below 2^-16 of a
+    pair's. Above 65,536 samples it is JAX's own.
+    """
+    bits = max(n - 1, 1).bit_length()
+    if bits > 16:
+        return jax.random.permutation(key, n)
+    low = jnp.uint32((1 << bits) - 1)
+    words = (jax.random.bits(key, (n,), jnp.uint32) & ~low) | jnp.arange(n, dtype=jnp.uint32)
+    return (jnp.sort(words) & low).astype(jnp.int32)
 
 
 def evaluate(env: VecEnv, act: Act, key: Array, limit: int = 10_000) -> tuple[Array, Array]:

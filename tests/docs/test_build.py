@@ -111,3 +111,18 @@ def test_the_extension_translates_docstrings(monkeypatch: pytest.MonkeyPatch) ->
     assert fields["clip"][0] == "float"
     assert fields["clip"][1].startswith("ε")
     assert all(comment for _, comment in fields.values()), "each hyperparameter needs a comment beside it"
+
+
+def test_results_are_shown_where_they_are_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headings fit below the page's own, pictures are found from there, links out of the documentation go."""
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    import results
+
+    text = "# Speed\n![curve](a/b.png) [raw](raw.json) [web](https://x.org)\n```\n# a comment\n```\n"
+    assert results.adapt(text, 3, ROOT / "benchmarks" / "results").splitlines() == [
+        "#### Speed",
+        "![curve](../../../benchmarks/results/a/b.png) `raw` [web](https://x.org)",
+        "```",
+        "# a comment",
+        "```",
+    ]

@@ -139,11 +139,16 @@ def test_every_episode_ending_at_once_fills_the_ring_with_the_last_100():
 # --- Episode statistics
 
 
+@jax.jit
+def three_steps(actor, key):
+    """A rollout of 3 env steps of episodes of 7, and its metrics."""
+    actor, rollout = collect(Vec(Marathon(7), 2), idle, actor, key, 3)
+    return actor, episode_stats(actor, rollout)
+
+
 def test_metrics_tolerate_that_no_episode_ended_C3():
     """NaN, not a crash and not a 0 that looks like a return; the count says why."""
-    env = Vec(Marathon(7), 2)
-    actor, rollout = collect(env, idle, start(env, jax.random.key(0)), jax.random.key(1), 3)
-    metrics = {name: float(x) for name, x in episode_stats(actor, rollout).items()}
+    _, metrics = three_steps(start(Vec(Marathon(7), 2), jax.random.key(0)), jax.random.key(1))
     assert metrics["ep/count"] == 0
     for name in ("ep/return", "ep/length", "ep/return_last100"):
         assert math.isnan(metrics[name])
@@ -152,12 +157,9 @@ def test_metrics_tolerate_that_no_episode_ended_C3():
 
 def test_episodes_are_carried_over_rollouts_C3():
     """Episodes of 7 env steps in rollouts of 3 are counted whole: nothing resets at a rollout's end."""
-    env = Vec(Marathon(7), 2)
-    actor, key = start(env, jax.random.key(0)), jax.random.key(1)
-    advance = jax.jit(lambda actor, key: collect(env, idle, actor, key, 3))
+    actor = start(Vec(Marathon(7), 2), jax.random.key(0))
     for i in range(1, 15):
-        actor, rollout = advance(actor, jax.random.fold_in(key, i))
-        metrics = {name: float(x) for name, x in episode_stats(actor, rollout).items()}
+        actor, metrics = three_steps(actor, jax.random.key(i))
         ended = (3 * i) // 7 - (3 * (i - 1)) // 7  # of each environment, in this rollout
         assert metrics["ep/count"] == 2 * ended
         if ended:
@@ -210,7 +212,7 @@ def test_collect_keeps_rows_together_and_goes_on_where_it_stopped():
     assert rollout.action.shape == (8, 3)
     again, later = advance(actor, jax.random.key(2))
     np.testing.assert_array_equal(later.obs[0], actor.obs)
-    ended = int((rollout.step.done.sum() + later.step.done.sum()))
+    ended = int(rollout.step.done.sum() + later.step.done.sum())
     assert int(again.recent.count) == ended
     assert not np.array_equal(rollout.action, later.action)
 
@@ -291,18 +293,13 @@ def test_evaluation_plays_one_episode_in_each_environment():
     assert abs(np.mean(returns) - 5) < 6 * 4 / np.sqrt(n)
 
 
-def test_evaluation_returns_are_those_of_the_first_episodes():
-    """Environment by environment: the length drawn at the reset, not of a later episode."""
-
-    class Known(Marathon):
-        """Its length cannot be redrawn: all starts of one environment would show in the return."""
-
-        def step(self, state, action, key):
-            state, t = super().step(state, action, key)
-            return state, t._replace(reward=state[1].astype(jnp.float32))  # pays its own length per step
-
-    returns, lengths = evaluate(Vec(Known(1, 2, 3, 5), 50), idle, jax.random.key(0), 20)
-    np.testing.assert_array_equal(returns, lengths.astype(jnp.float32) ** 2)
+def test_evaluation_counts_first_episodes_only():
+    """Every later episode lasts 2 env steps here, and none of these shows."""
+    env, later = Vec(Marathon(1, 9), 50), Vec(Marathon(2), 50)
+    env.draw = later.draw
+    returns, lengths = jax.jit(lambda key: evaluate(env, idle, key, 20))(jax.random.key(0))
+    np.testing.assert_array_equal(returns, lengths)
+    assert set(np.asarray(returns).tolist()) == {1, 9}
 
 
 def test_evaluation_cuts_at_the_limit():
