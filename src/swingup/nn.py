@@ -168,11 +168,17 @@ class ActorCritic(eqx.Module):
         x = features(self.observation_space, obs)
         return x if self.body is None else self.body(x)
 
+    def __call__(self, obs: Array) -> tuple[Distribution, Array]:
+        """π(·|s) and V(s) for observations [..., *shape]. One pass through a shared body, and one back."""
+        x = self.encode(obs)
+        output = self.actor(x)
+        pi = Categorical(output) if self.log_std is None else Normal(output, self.log_std)
+        return pi, self.critic(x)[..., 0]
+
     def policy(self, obs: Array) -> Distribution:
-        """π(·|s) for observations [..., *shape]."""
-        output = self.actor(self.encode(obs))
-        return Categorical(output) if self.log_std is None else Normal(output, self.log_std)
+        """π(·|s) alone."""
+        return self(obs)[0]
 
     def value(self, obs: Array) -> Array:
-        """V(s): [...] for observations [..., *shape]."""
-        return self.critic(self.encode(obs))[..., 0]
+        """V(s) alone: [...]."""
+        return self(obs)[1]

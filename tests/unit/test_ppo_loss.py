@@ -19,8 +19,8 @@ from jax.flatten_util import ravel_pytree
 from swingup.algos.ppo import PPO, Batch, Learner, k3
 from swingup.envs import Vec
 from swingup.nn import ActorCritic
-from swingup.normalise import Moments, RewardScale, merge, merge_rewards, normalise
-from swingup.rollout import collect
+from swingup.normalise import Moments, RewardScale, merge, merge_rewards, moments, normalise, reward_scale
+from swingup.rollout import collect, start
 from swingup.spaces import Box, Discrete
 from swingup.types import Rollout, Step, Transition
 
@@ -47,7 +47,7 @@ def batch_of(kind, net):
         action = rng.integers(0, 3, B)
     else:
         action = rng.normal(size=(B, 2)).astype(np.float32)
-    logp = np.asarray(net.policy(jnp.asarray(obs)).log_prob(jnp.asarray(action)))
+    logp = np.asarray(log_prob(net, obs, action))
     logp_old = (logp + np.linspace(-0.5, 0.5, B)).astype(np.float32)
     adv = (1 + rng.uniform(0.5, 3, B) * (-1.0) ** np.arange(B)).astype(np.float32)
     value = np.asarray(net.value(jnp.asarray(obs)))
@@ -111,6 +111,16 @@ def loss_and_gradient(net, batch, weights, clip_value):
     return jax.value_and_grad(algo.loss, has_aux=True)(net, batch)
 
 
+@jax.jit
+def log_prob(net, obs, action):
+    return net.policy(obs).log_prob(action)
+
+
+@jax.jit
+def advantages(algo, learner, rollout):
+    return algo.advantages(learner, rollout)
+
+
 def evaluate_loss(net, batch, clip_value=False, c_value=0.5, c_entropy=0.01):
     return loss_and_gradient(net, batch, (c_value, c_entropy), clip_value)
 
@@ -162,10 +172,10 @@ def test_both_sides_of_every_clip_are_in_the_batch(frozen):
 def test_at_ratio_1_the_gradient_is_the_policy_gradient(frozen):
     """∇ = -mean(A ∇ log π), with A normalised and V and the entropy left out."""
     net, b = frozen
-    logp = net.policy(b.obs).log_prob(b.action)
+    logp = log_prob(net, b.obs, b.action)
     (_, metrics), grad = evaluate_loss(net, b._replace(logp_old=logp), c_value=0.0, c_entropy=0.0)
     adv = (b.adv - b.adv.mean()) / b.adv.std()
-    plain = jax.grad(lambda net: -jnp.mean(adv * net.policy(b.obs).log_prob(b.action)))(net)
+    plain = jax.jit(jax.grad(lambda net: -jnp.mean(adv * log_prob(net, b.obs, b.action))))(net)
     np.testing.assert_allclose(flat(grad), flat(plain), rtol=1e-3, atol=1e-6)
     assert np.abs(flat(plain)).max() > 0.01
     np.testing.assert_allclose(metrics["kl"], 0.0, atol=1e-7)
@@ -173,7 +183,7 @@ def test_at_ratio_1_the_gradient_is_the_policy_gradient(frozen):
 
 def shifted(net, b, log_ratio):
     """The batch with the given log-ratio of each sample."""
-    return b._replace(logp_old=np.asarray(net.policy(b.obs).log_prob(b.action)) - log_ratio)
+    return b._replace(logp_old=np.asarray(log_prob(net, b.obs, b.action)) - log_ratio)
 
 
 def test_the_clip_stops_the_gradient_where_the_policy_has_gone_far_enough_M37(frozen):
@@ -195,9 +205,9 @@ def test_the_clip_lets_the_policy_come_back_M37(frozen):
     adv = (b.adv - b.adv.mean()) / b.adv.std()
 
     def unclipped(net):
-        return -jnp.mean(adv * jnp.exp(net.policy(b.obs).log_prob(b.action) - wrong.logp_old))
+        return -jnp.mean(adv * jnp.exp(log_prob(net, b.obs, b.action) - wrong.logp_old))
 
-    np.testing.assert_allclose(flat(grad), flat(jax.grad(unclipped)(net)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(flat(grad), flat(jax.jit(jax.grad(unclipped))(net)), rtol=1e-3, atol=1e-6)
     assert np.any(flat(grad))
 
 
@@ -301,7 +311,7 @@ def test_advantages_bootstrap_from_the_true_successor_C1_C2():
     """Not from the reset observation, not at a true terminal; targets are A + V (C9) with V of the rollout."""
     net, rollout = network("discrete"), rollout_with_ends()
     algo = PPO(**PLAIN, gamma=0.9, lam=0.8)
-    b = algo.advantages(learner_of(net), rollout)
+    b = advantages(algo, learner_of(net), rollout)
     adv, value = slow_advantages(net, rollout, 0.9, 0.8)
     np.testing.assert_allclose(b.adv, adv, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(b.value_old, value, rtol=1e-4, atol=1e-5)
@@ -319,7 +329,7 @@ def test_advantages_use_one_normaliser_for_all_observations_and_for_rewards():
     m = Moments(jnp.int32(50), jnp.array([0.5, -1.0, 0.0]), jnp.array([4.0, 0.25, 1.0]))
     scale = RewardScale(Moments(jnp.int32(50), jnp.float32(3.0), jnp.float32(6.25)), jnp.zeros(3))
     algo = PPO(**PLAIN, gamma=0.9, lam=0.8, normalise_obs=True, normalise_reward=True)
-    b = algo.advantages(learner_of(net, obs_moments=m, reward_scale=scale), rollout)
+    b = advantages(algo, learner_of(net, obs_moments=m, reward_scale=scale), rollout)
 
     def see(x):
         return (x - np.asarray(m.mean)) / np.sqrt(np.asarray(m.var))
@@ -365,10 +375,11 @@ def play(normalised, learner, actor, key):
 def scene_of(normalised):
     """(settings, learner, rollout): after one earlier rollout, so that the normalisers have seen something."""
     changes = {"normalise_obs": normalised, "normalise_reward": normalised}
-    algo = PPO(**PLAIN, **changes)
-    state = jax.jit(lambda key: algo.init(ENV, key))(jax.random.key(0))
-    learner = state.learner._replace(params=network("continuous"))
-    actor, rollout = play(normalised, learner, state.actor, jax.random.key(1))
+    algo, net = PPO(**PLAIN, **changes), network("continuous")
+    learner = learner_of(net, opt_state=algo.optimizer(jnp.int32(0)).init(net))
+    if normalised:
+        learner = learner._replace(obs_moments=moments((OBS,)), reward_scale=reward_scale(2))
+    actor, rollout = play(normalised, learner, start(ENV, jax.random.key(0)), jax.random.key(1))
     obs_moments, scale = algo.statistics(learner, rollout)
     learner = learner._replace(obs_moments=obs_moments, reward_scale=scale)
     _, rollout = play(normalised, learner, actor, jax.random.key(2))
@@ -381,8 +392,8 @@ def scene(request):
 
 
 def log_ratio(algo, learner, rollout, params):
-    b = algo.advantages(learner, rollout)
-    return np.asarray(params.policy(b.obs).log_prob(b.action) - b.logp_old, np.float64)
+    b = advantages(algo, learner, rollout)
+    return np.asarray(log_prob(params, b.obs, b.action) - b.logp_old, np.float64)
 
 
 def test_before_the_first_gradient_step_the_ratio_is_1_and_the_kl_0(scene):
@@ -393,7 +404,8 @@ def test_before_the_first_gradient_step_the_ratio_is_1_and_the_kl_0(scene):
     changes, learner, rollout = scene
     algo = PPO(**PLAIN, **changes)
     np.testing.assert_allclose(log_ratio(algo, learner, rollout, learner.params), 0.0, atol=1e-5)
-    (_, metrics) = algo.loss(learner.params, jax.tree.map(lambda x: x[0], algo.advantages(learner, rollout)))
+    first = jax.tree.map(lambda x: x.reshape(B, *x.shape[2:]), advantages(algo, learner, rollout))
+    (_, metrics), _ = evaluate_loss(learner.params, first)
     np.testing.assert_allclose(metrics["kl"], 0.0, atol=1e-7)
     assert np.abs(np.asarray(rollout.action)).max() > 1  # some were clipped on their way to the environment
     if changes["normalise_obs"]:

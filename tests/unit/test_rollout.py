@@ -27,6 +27,7 @@ from swingup.rollout import (
     host_while,
     minibatches,
     nonfinite,
+    permutation,
     record,
     start,
 )
@@ -91,6 +92,21 @@ def test_minibatches_are_shuffled_over_time_and_environments():
     assert stats.chisquare(np.bincount(parts[:, 0, 0], minlength=12)).pvalue > 1e-8
     part_of_5 = np.argwhere(parts == 5)[:, 1]
     assert stats.chisquare(np.bincount(part_of_5, minlength=3)).pvalue > 1e-8
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 1000, 2**16 - 1, 2**16, 2**16 + 1])
+def test_permutation_holds_every_index_once(n):
+    """Also where the index fills half of the sorted words, and above that."""
+    order = np.asarray(permutation(jax.random.key(0), n))
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_all_permutations_are_equally_likely():
+    keys = jax.random.split(jax.random.key(0), 48_000)
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, 4)))(keys))
+    counts = np.unique(orders, axis=0, return_counts=True)[1]
+    assert len(counts) == 24
+    assert stats.chisquare(counts).pvalue > 1e-8
 
 
 # --- The ring of recent returns

@@ -153,11 +153,11 @@ class PPO:
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
         """Equation 9, to be minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
-        pi, adv = params.policy(b.obs), (b.adv - b.adv.mean()) / (b.adv.std() + 1e-8)
+        pi, value = params(b.obs)
+        adv = (b.adv - b.adv.mean()) / (b.adv.std() + 1e-8)
         ratio = jnp.exp(pi.log_prob(b.action) - b.logp_old)
         clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
         l_clip = jnp.minimum(ratio * adv, clipped * adv).mean()  # eq. 7
-        value = params.value(b.obs)
         l_value = jnp.square(value - b.target)
         if self.clip_value:
             near = b.value_old + jnp.clip(value - b.value_old, -self.clip, self.clip)
