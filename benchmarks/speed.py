@@ -27,7 +27,7 @@ from peers.summary import Row
 
 PEERS = ("swingup", "rejax", "sbx", "sb3")
 THREADS = {  # NPROC for the JAX programs, torch.set_num_threads for SB3; "default" sets neither
-    "swingup": ("default", "1"),
+    "swingup": ("default", "2"),  # its own rule (src/swingup/machine.py), and against it
     "rejax": ("default", "1", "4"),
     "sbx": ("default", "1"),
     "sb3": ("default", "1"),

@@ -4,6 +4,8 @@ import faulthandler
 import os
 from typing import Any
 
+os.environ.setdefault("NPROC", "1")  # one thread for each of the workers; before JAX starts
+
 import jax
 import numpy as np
 import pytest
@@ -58,7 +60,8 @@ def assert_close(a: Any, b: Any, tolerance: float) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs compiled by tests, and by the commands they start, are kept together for the session."""
-    cache = str(tmp_path_factory.mktemp("jax-cache"))
+    base = tmp_path_factory.getbasetemp()  # each worker of pytest-xdist has its own, in one of the session
+    cache = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "jax-cache")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

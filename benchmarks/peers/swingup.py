@@ -43,8 +43,10 @@ def rate(args: argparse.Namespace) -> None:
     """Call `train` once per repetition, each with seeds of its own; nothing is written to disk."""
     with common.timed() as importing:
         import swingup
+        from swingup import machine
 
         algo = swingup.PPO(**SETTINGS)  # imports JAX
+        machine.set_up(algo, "gymnax:CartPole-v1", args.seeds)  # as the command line does
     results, other_seconds = [], []
     for repetition in range(args.repetitions):
         seeds = range(repetition * args.seeds, (repetition + 1) * args.seeds)

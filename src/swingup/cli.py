@@ -94,12 +94,12 @@ class TrainOptions:
 def train(args: list[str]) -> int:
     """Train an algorithm on an environment."""
     names = [a for a in args[:2] if not a.startswith("-")]
+    if names and names[0] not in ALGOS:
+        raise ConfigError(unknown("algorithm", names[0], ALGOS))
     if not names or (len(names) == 1 and not {"-h", "--help"} & set(args)):
         print(TRAIN_HELP.format(algos=", ".join(ALGOS)), end="")
         return 0 if {"-h", "--help"} & set(args) else 2
     algo, env = names[0], names[1] if len(names) == 2 else "CartPole-v1"
-    if algo not in ALGOS:
-        raise ConfigError(unknown("algorithm", algo, ALGOS))
     from swingup.envs import canonical
 
     env_id = canonical(env)

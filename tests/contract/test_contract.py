@@ -81,10 +81,10 @@ def test_seed_decides_every_bit(case: tuple[Any, Any]) -> None:
 
 
 def test_chunks_change_nothing(case: tuple[Any, Any]) -> None:
-    """Six iterations are the same bits in chunks of 1, 4 and 6, and so are their metrics."""
+    """Six iterations are the same bits one by one as in chunks of 4 and 2, and so are their metrics."""
     algo, env = case
     found = []
-    for chunk in (1, 4, 6):
+    for chunk in (1, 4):
         rows: list[Any] = []
         state = trained(
             algo, env, [0, 1], 6, chunk=chunk, callbacks=[lambda p, rows=rows: rows.append(p.metrics)]
@@ -112,7 +112,7 @@ def test_resume_is_exact(case: tuple[Any, Any], tmp_path: Any) -> None:
 def test_vmapped_seed_equals_single_run(case: tuple[Any, Any]) -> None:
     """Seed 5 among others is the run with seed 5 alone: to rounding, which batched products may change."""
     algo, env = case
-    together = trained(algo, env, [4, 5, 6], 2)
+    together = trained(algo, env, [4, 5], 2)
     alone = trained(algo, env, [5], 2)
     assert_close(jax.tree.map(lambda x: x[1], together), jax.tree.map(lambda x: x[0], alone), 1e-4)
 

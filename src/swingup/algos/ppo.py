@@ -8,9 +8,9 @@ several epochs of minibatch gradient steps on
 with ratio = π(a|s) / π_old(a|s) and target = A + V_old(s). As in the paper's own code, the advantages are
 normalised (here per minibatch), gradients are clipped by their global norm, weights start orthogonal.
 
-Differs from the paper in: separate networks for policy and value on vector observations; a time limit
-bootstraps from the true last observation instead of ending the sum with zero; options that the paper
-lacks and that are off by default: `clip_value`, `target_kl`, `normalise_obs`, `normalise_reward`.
+Differs from the paper in: a time limit bootstraps from the true last observation instead of ending the sum
+with zero; the squared error of V has no factor 1/2, so c1 = 0.5 here is 1 in code that has it; options that
+the paper lacks and that are off by default: `clip_value`, `target_kl`, `normalise_obs`, `normalise_reward`.
 """
 
 from functools import partial
