@@ -68,8 +68,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
         PPO(
             num_envs=64,
             num_steps=128,
+            epochs=2,
             num_minibatches=8,
-            lr=1e-3,
+            lr=3e-3,
             lr_decay=True,
             hidden=(128,),
             activation="relu",

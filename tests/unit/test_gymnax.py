@@ -241,7 +241,7 @@ class Clock(NamedTuple):
 
 
 class Own:
-    """A user's environment in gymnax's form, with Python ints in its state and no `is_truncated`."""
+    """A user's environment in gymnax's form: no `is_truncated`, and resets that differ from steps in dtypes."""
 
     class Params:
         max_steps_in_episode = 3
@@ -255,26 +255,27 @@ class Own:
         return gymnasium.spaces.Discrete(2)
 
     def reset_env(self, key, params):
-        return jnp.zeros(1), Clock(0)
+        return jnp.zeros(1, int), Clock(0)
 
     def step_env(self, key, state, action, params):
-        state = Clock(state.time + 1)
-        return jnp.full(1, state.time, jnp.float32), state, 1, state.time >= 100, {}
+        state = Clock(state.time + 1.0)
+        return jnp.full(1, state.time), state, 1, state.time >= 100, {}
 
 
 def test_a_users_environment_needs_no_more_than_the_documented_methods():
-    """Its time limit is `max_steps_in_episode`; ints become arrays of one dtype, rewards float32."""
+    """Its time limit is `max_steps_in_episode`; resets get the dtypes of steps, rewards are float32."""
     env = make(Own(), 2)
     assert isinstance(env, Vec)
     assert isinstance(env.env, GymnaxEnv)
     assert env.name == "Own"
-    state, _ = env.reset(jax.random.key(0))
-    truncated = []
-    step_env = jax.jit(env.step)
-    for _ in range(6):
-        noise = jax.tree.map(lambda x: x[0], env.draw(jax.random.key(1), 1))
-        state, step = step_env(state, jnp.zeros(2, int), noise)
-        truncated.append(bool(step.truncated[0]))
-    assert truncated == [False, False, True] * 2
+
+    def run(key):
+        state, obs = env.reset(key)
+        return obs, jax.lax.scan(lambda s, x: env.step(s, jnp.zeros(2, int), x), state, env.draw(key, 6))[1]
+
+    obs, step = jax.jit(run)(jax.random.key(0))
+    assert obs.dtype == step.obs.dtype == jnp.float32
+    np.testing.assert_array_equal(step.truncated[:, 0], [False, False, True] * 2)
+    np.testing.assert_array_equal(step.next_obs[:, 0, 0], [1, 2, 3] * 2)
     assert not np.any(step.terminated)
     assert step.reward.dtype == jnp.float32

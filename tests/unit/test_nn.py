@@ -237,10 +237,12 @@ def test_leading_axes_are_a_batch(space):
 
     @quick
     def use(net, obs):
-        pi = net.policy(obs)
-        return net.value(obs), pi.mean, pi.log_prob(jnp.ones(2))
+        pi, value = net(obs)
+        return pi.mean, value, net.policy(obs).mean, net.value(obs), pi.log_prob(jnp.ones(2))
 
     together, alone = use(net, obs), use(net, obs[1, 2])
+    for both, single in ((0, 2), (1, 3)):  # the two at once are the two one by one
+        np.testing.assert_array_equal(together[both], together[single])
     for a, b in zip(together, alone, strict=True):
         assert a.shape[:2] == (2, 3)
         np.testing.assert_allclose(a[1, 2], b, rtol=1e-4, atol=1e-4)

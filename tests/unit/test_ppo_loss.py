@@ -20,7 +20,7 @@ from swingup.algos.ppo import PPO, Batch, Learner, k3
 from swingup.envs import Vec
 from swingup.nn import ActorCritic
 from swingup.normalise import Moments, RewardScale, merge, merge_rewards, moments, normalise, reward_scale
-from swingup.rollout import collect, start
+from swingup.rollout import collect, minibatches, start
 from swingup.spaces import Box, Discrete
 from swingup.types import Rollout, Step, Transition
 
@@ -455,6 +455,36 @@ def test_target_kl_stops_after_the_gradient_step_that_went_too_far():
     assert np.all(moved <= 0.5 * (1 + 1e-4))
     assert metrics["kl"] > 0.015
     assert np.abs(flat(free.params) - flat(after.params)).max() > 0.1
+
+
+def slow_update(algo, learner, rollout, key, latch=True):
+    """The update as a Python loop: parameters and gradient steps; what stops it stops all of the rest."""
+    data, optimizer = advantages(algo, learner, rollout), algo.optimizer(learner.iteration)
+    params, opt_state, steps, stopped = learner.params, learner.opt_state, 0, False
+    for k in jax.random.split(key, algo.epochs):
+        parts = minibatches(data, algo.num_minibatches, k)
+        for i in range(algo.num_minibatches):
+            part = jax.tree.map(lambda x, i=i: x[i], parts)
+            (_, metrics), grads = evaluate_loss(params, part)
+            stopped = (stopped and latch) or metrics["kl"] > 1.5 * algo.target_kl
+            if not stopped:
+                updates, opt_state = optimizer.update(grads, opt_state)
+                params, steps = optax.apply_updates(params, updates), steps + 1
+    return flat(params), steps
+
+
+def test_update_is_the_loop_of_the_paper_and_a_stop_is_final():
+    """Epochs of minibatches in a new order each; once stopped, a later minibatch of small KL starts nothing.
+
+    A loop that only skips the minibatches of large KL takes more steps here.
+    """
+    _, learner, rollout = scene_of(False)
+    algo = PPO(**(PLAIN | {"num_minibatches": 6, "epochs": 3}), lr=0.05, target_kl=0.01)
+    after, _ = algo.update(learner, rollout, jax.random.key(0))
+    params, steps = slow_update(algo, learner, rollout, jax.random.key(0))
+    assert int(optax.tree_utils.tree_get(after.opt_state, "count")) == steps
+    np.testing.assert_allclose(flat(after.params), params, rtol=1e-4, atol=1e-5)
+    assert 1 <= steps < slow_update(algo, learner, rollout, jax.random.key(0), latch=False)[1]
 
 
 def test_target_kl_that_is_not_reached_changes_nothing():
