@@ -46,7 +46,7 @@ def rate(args: argparse.Namespace) -> None:
         from swingup import machine
 
         algo = swingup.PPO(**SETTINGS)  # imports JAX
-        machine.set_up(algo, "gymnax:CartPole-v1", args.seeds)  # as the command line does
+        machine.set_up(algo, args.seeds)  # as the command line does
     results, other_seconds = [], []
     for repetition in range(args.repetitions):
         seeds = range(repetition * args.seeds, (repetition + 1) * args.seeds)

@@ -114,7 +114,7 @@ def train(args: list[str]) -> int:
     )
     if options.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
-    machine.set_up(settings, env_id, options.seeds)
+    machine.set_up(settings, options.seeds)
     from swingup import config, experiment
 
     e = config.Experiment(
@@ -175,7 +175,7 @@ def resume(args: list[str]) -> int:
 
     e = config.read_config(options.run)
     human = sys.stderr if options.json else sys.stdout
-    machine.set_up(e.algo, e.env_name, len(e.seeds))
+    machine.set_up(e.algo, len(e.seeds))
     print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
 
     def go(**how: Any) -> Any:
@@ -382,7 +382,7 @@ def _load(path: Path) -> Any:
     from swingup import config, experiment
 
     e = config.read_config(path)
-    machine.set_up(e.algo, e.env_name, len(e.seeds))
+    machine.set_up(e.algo, len(e.seeds))
     return experiment.load(path)
 
 

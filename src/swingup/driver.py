@@ -122,14 +122,16 @@ def run(
     *,
     done: int = 0,
     chunk: int = 1,
+    every: Sequence[int] = (),
     callbacks: Sequence[Callback] = (),
     clock: Clock | None = None,
 ) -> State:
     """Advance `state` [S], which is consumed, from iteration `done` to `iterations`.
 
-    Callbacks run at each multiple of `chunk` iterations, whatever `done` is, so that a resumed run logs at
-    the same points; and about once a second in between, so that a slow run shows its progress and can be
-    stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks may raise to stop.
+    Callbacks run at each multiple of `chunk` iterations and of those in `every`, whatever `done` is, so that
+    a resumed run logs and saves at the same points; and about once a second in between, so that a slow run
+    shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks
+    may raise to stop.
     """
     clock = clock or Clock()
     before = clock.run_seconds
@@ -143,7 +145,7 @@ def run(
             state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
     n, first = 1, done
     while done < iterations:
-        n = min(n, chunk - done % chunk, iterations - done)
+        n = min(n, iterations - done, *(k - done % k for k in (chunk, *every)))
         with clock.measure("run_seconds"):
             state, metrics = advance(state, jnp.int32(n))
             metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
@@ -165,12 +167,8 @@ def _device_chunk(
     floats alone compiles nothing.
     """
 
-    def one(algo: Algorithm, state: State):
-        state, metrics = algo.step(env, state)
-        return state, metrics | {"nonfinite/learner": nonfinite(state.learner)}
-
     def loop(algo: Algorithm, state: State, n: Array):
-        step = jax.vmap(one, in_axes=(axes(algo), 0))
+        step = jax.vmap(lambda algo, state: algo.step(env, state), in_axes=(axes(algo), 0))
 
         def body(i, carry):
             state, log = carry
@@ -179,7 +177,13 @@ def _device_chunk(
 
         shapes = jax.eval_shape(step, algo, state)[1]
         log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
-        return jax.lax.fori_loop(0, n, body, (state, log))
+        state, log = jax.lax.fori_loop(0, n, body, (state, log))
+        # Once a chunk, for the sake of speed: what is not finite shows in the next iteration's losses anyway,
+        # and no state that is not gets past the end of a chunk into a checkpoint.
+        log["nonfinite/learner"] = (
+            jnp.zeros_like(log["nonfinite/obs"]).at[:, n - 1].set(jax.vmap(nonfinite)(state.learner))
+        )
+        return state, log
 
     return shard(loop, algo, mesh, shared=1)(algo, state, n)
 
@@ -194,7 +198,9 @@ def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:
             rows = []
             for _ in range(int(n)):
                 one, metrics = settings.step(env, one)
-                rows.append(metrics | {"nonfinite/learner": nonfinite(one.learner)})
+                rows.append(metrics)
+            rows[-1] |= {"nonfinite/learner": nonfinite(one.learner)}
+            rows[:-1] = [row | {"nonfinite/learner": jnp.int32(0)} for row in rows[:-1]]
             states.append(one)
             logs.append({name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]})
         stacked = {name: np.stack([log[name] for log in logs]) for name in logs[0]}

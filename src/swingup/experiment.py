@@ -32,7 +32,7 @@ from swingup.config import (
     write_config,
 )
 from swingup.envs import make
-from swingup.errors import ConfigError
+from swingup.errors import ConfigError, NonFiniteError
 from swingup.presets import preset
 from swingup.spaces import to_env
 from swingup.types import Algorithm, State, VecEnv
@@ -194,6 +194,7 @@ def execute(
     how: dict[str, Any] = {
         "done": done,
         "chunk": experiment.log_every,
+        "every": [k for k in (experiment.checkpoint_every, experiment.eval_interval) if k],
         "callbacks": callbacks,
         "clock": clock,
     }
@@ -246,6 +247,14 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
     env_steps = e.iterations * e.algo.env_steps_per_iteration
     trained = (e.iterations - done) * e.algo.env_steps_per_iteration * len(e.seeds)
     returns = play(e, run.state, episodes=e.episodes)
+    if not np.isfinite(returns).all():
+        raise NonFiniteError(
+            "a NaN or infinite return in the final evaluation: check the environment's rewards"
+        )
+    before = run.path / "result.json" if run.path else None
+    rate = round(trained / clock.run_seconds, 1) if trained else None
+    if rate is None and before and before.exists():  # a finished run, resumed: nothing was timed
+        rate = files.read_json(before, error=ConfigError).get("steps_per_second")
     recent = run.state.actor.recent
     filled = np.minimum(np.asarray(recent.count), rollout.RECENT)
     rings = zip(np.asarray(recent.returns), filled, strict=True)
@@ -258,7 +267,7 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
         "seeds": list(e.seeds),
         "final_return": returns.mean(1).tolist(),
         "train_return": train_return,
-        "steps_per_second": round(trained / clock.run_seconds, 1) if trained else None,
+        "steps_per_second": rate,
         "compile_seconds": round(clock.compile_seconds, 3),
         "run_seconds": round(seconds + clock.run_seconds, 3),
         "iterations": e.iterations,

@@ -8,16 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-NARROW = 64  # widest hidden layer for which one thread is faster than two
+NARROW = 128  # widest hidden layer for which one thread is as fast as two
 
 
-def threads(algo: Any, image: bool) -> str | None:
-    """The rule: one thread for networks of vectors whose layers are at most 64 wide, else XLA's choice.
+def threads(algo: Any, seeds: int) -> str | None:
+    """The rule: one thread per device if layers are at most 128 wide or cores have seeds of their own.
 
     The matrix products of narrow networks are too small to share between threads: handing them over costs
-    more than it saves (`benchmarks/speed.py` measures both). Images and wider layers gain from every core.
+    more than it saves (`benchmarks/speed.py` measures both). Else it is XLA's choice, all cores.
     """
-    return "1" if not image and max(algo.hidden) <= NARROW else None
+    return "1" if max(algo.hidden) <= NARROW or devices(seeds) > 1 else None
 
 
 def cache_directory() -> Path:
@@ -37,12 +37,12 @@ def devices(seeds: int) -> int:
     return max(n for n in range(1, cores + 1) if seeds % n == 0)
 
 
-def set_up(algo: Any = None, env_id: str = "", seeds: int = 1) -> None:
+def set_up(algo: Any = None, seeds: int = 1) -> None:
     """Choose threads and devices, and turn the cache of compiled programs on. Call it before JAX computes.
 
     The variable NPROC, which XLA reads for its number of threads, wins if it is set.
     """
-    if algo is not None and (chosen := threads(algo, env_id.endswith("-MinAtar"))):
+    if algo is not None and (chosen := threads(algo, seeds)):
         os.environ.setdefault("NPROC", chosen)
     import jax
 

@@ -72,6 +72,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             num_minibatches=8,
             lr=3e-3,
             lr_decay=True,
+            c_entropy=0.04,
             hidden=(128,),
             activation="relu",
         ),

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Discrete:
@@ -38,6 +40,8 @@ class Box:
     def of(low, high, shape: tuple[int, ...], dtype="float32") -> "Box":
         """Build from arrays or floats; raises `ValueError` where a low bound is not below its high bound."""
         low, high = (np.broadcast_to(np.asarray(b, np.float64), shape) for b in (low, high))
+        # The largest float32 and what is beyond mean "no bound": so gymnax and others write it.
+        low, high = (np.where(np.abs(b) >= FLOAT32_MAX, np.copysign(np.inf, b), b) for b in (low, high))
         if not np.all(low < high):
             raise ValueError(f"Box needs low < high in every entry; got low {low} and high {high}")
         return Box(_compact(low), _compact(high), tuple(shape), np.dtype(dtype).name)
@@ -48,7 +52,8 @@ class Box:
         bounded = np.isfinite(low) & np.isfinite(high)
         k_uniform, k_normal = jax.random.split(key)
         u = jax.random.uniform(k_uniform, self.shape)
-        uniform = np.where(bounded, low, 0) + u * np.where(bounded, high - low, 1)
+        first, last = np.where(bounded, low, 0), np.where(bounded, high, 1)
+        uniform = jnp.clip((1 - u) * first + u * last, first, last)  # last - first may overflow
         normal = jnp.clip(jax.random.normal(k_normal, self.shape), low, high)
         return jnp.where(bounded, uniform, normal).astype(self.dtype)
 
@@ -76,8 +81,11 @@ def to_env(space: Space, action: Array) -> Array:
         return action
     low, high = space.bounds
     bounded = np.isfinite(low) & np.isfinite(high)
-    half = np.where(bounded, 0.5 * (high.astype(np.float64) - low), 1.0).astype(np.float32)
-    middle = np.where(bounded, 0.5 * (high.astype(np.float64) + low), 0.0).astype(np.float32)
+    first, last = (
+        np.where(bounded, low, -1.0).astype(np.float64),
+        np.where(bounded, high, 1.0).astype(np.float64),
+    )
+    half, middle = np.float32(0.5 * (last - first)), np.float32(0.5 * (last + first))
     scaled = jnp.where(bounded, middle + half * jnp.clip(action, -1.0, 1.0), action)
     return jnp.clip(scaled, low, high).astype(space.dtype)  # rounding must not cross a bound
 

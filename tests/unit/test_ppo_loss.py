@@ -476,15 +476,18 @@ def slow_update(algo, learner, rollout, key, latch=True):
 def test_update_is_the_loop_of_the_paper_and_a_stop_is_final():
     """Epochs of minibatches in a new order each; once stopped, a later minibatch of small KL starts nothing.
 
-    A loop that only skips the minibatches of large KL takes more steps here.
+    A loop that only skips the minibatches of large KL would take more steps, for some of these orders.
     """
     _, learner, rollout = scene_of(False)
     algo = PPO(**(PLAIN | {"num_minibatches": 6, "epochs": 3}), lr=0.05, target_kl=0.01)
-    after, _ = algo.update(learner, rollout, jax.random.key(0))
-    params, steps = slow_update(algo, learner, rollout, jax.random.key(0))
-    assert int(optax.tree_utils.tree_get(after.opt_state, "count")) == steps
-    np.testing.assert_allclose(flat(after.params), params, rtol=1e-4, atol=1e-5)
-    assert 1 <= steps < slow_update(algo, learner, rollout, jax.random.key(0), latch=False)[1]
+    more = 0
+    for key in jax.random.split(jax.random.key(0), 6):
+        after, _ = algo.update(learner, rollout, key)
+        params, steps = slow_update(algo, learner, rollout, key)
+        assert int(optax.tree_utils.tree_get(after.opt_state, "count")) == steps
+        np.testing.assert_allclose(flat(after.params), params, rtol=1e-4, atol=1e-5)
+        more += slow_update(algo, learner, rollout, key, latch=False)[1] - steps
+    assert more > 0
 
 
 def test_target_kl_that_is_not_reached_changes_nothing():

@@ -47,11 +47,13 @@ def test_samples_lie_within_the_bounds(pair, seed):
     assert np.all((pair[0] <= x) & (x <= pair[1]))
 
 
-def test_sample_of_bounds_as_wide_as_float32_is_finite():
-    """high - low overflows there; gymnax writes ±3.4e38 for "no bound" (CartPole's velocities)."""
-    largest = float(np.finfo(np.float32).max)
-    x = np.asarray(Box.of(-largest, largest, SHAPE).sample(jax.random.key(0)))
-    assert np.all(np.isfinite(x))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounds_at_the_largest_float_give_finite_samples_and_actions(dtype):
+    """high - low overflows there. gymnax writes ±3.4e38 for "no bound" (CartPole's velocities), others 1.8e308."""
+    largest = float(np.finfo(dtype).max)
+    space = Box.of(-largest, largest, SHAPE)
+    assert np.all(np.isfinite(space.sample(jax.random.key(0))))
+    assert np.all(np.isfinite(to_env(space, jnp.array([-2.0, -0.5, 0.0, 1.0]))))
 
 
 def test_samples_are_uniform_where_bounded_and_normal_where_not():

@@ -154,7 +154,9 @@ class PPO:
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
         """Equation 9, to be minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
         pi, value = params(b.obs)
-        adv = (b.adv - b.adv.mean()) / (b.adv.std() + 1e-8)
+        adv = b.adv - b.adv.mean()
+        adv = adv - adv.mean()  # what rounding left of a constant must not be divided by itself
+        adv = adv / (adv.std() + 1e-8)
         ratio = jnp.exp(pi.log_prob(b.action) - b.logp_old)
         clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
         l_clip = jnp.minimum(ratio * adv, clipped * adv).mean()  # eq. 7
@@ -203,7 +205,8 @@ class PPO:
         """Adam (eps 1e-5 as in the paper's code) on gradients clipped by their global norm."""
         lr = self.lr
         if self.lr_decay:
-            lr = lr * jnp.maximum(0.0, 1 - iteration * self.env_steps_per_iteration / self.lr_horizon)
+            env_steps = jnp.float32(iteration) * self.env_steps_per_iteration
+            lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-5)))  # one vector is faster than many
 

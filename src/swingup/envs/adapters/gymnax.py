@@ -63,7 +63,8 @@ def _stop_at_wall(env, state, params):
 
 def convert(space: Any, name: str) -> Space:
     """A gymnax or Gymnasium space as ours. Raises `ConfigError` for kinds without a counterpart."""
-    if hasattr(space, "n") and not hasattr(space, "nvec") and getattr(space, "shape", ()) in ((), None):
+    scalar = not hasattr(space, "nvec") and getattr(space, "shape", ()) in ((), None)
+    if hasattr(space, "n") and scalar and getattr(space, "start", 0) == 0:
         return Discrete(int(space.n))
     if hasattr(space, "low") and hasattr(space, "high"):
         return Box.of(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype).name)
