@@ -28,7 +28,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             lam=0.8,
             epochs=10,
             num_minibatches=2,
-            lr=2e-3,
+            lr=3e-3,
             lr_decay=True,
             c_entropy=0.0,
         ),
