@@ -70,11 +70,14 @@ class Experiment:
         return f"custom:{getattr(self.env, 'name', type(self.env).__name__)}"
 
     def resolved(self) -> Any:
-        """The algorithm with what it must know of the run: where a decaying learning rate reaches zero."""
+        """The algorithm with what it must know of the run: where a decaying learning rate reaches zero.
+
+        That is at its horizon, or at the end of a run that is longer. So a run shorter than the horizon is
+        the beginning of a longer one, and no run goes on with a learning rate of zero.
+        """
         algo = self.algo
-        if getattr(algo, "lr_decay", False) and not np.all(algo.lr_horizon):
-            steps = float(self.iterations * algo.env_steps_per_iteration)
-            horizon = np.where(np.asarray(algo.lr_horizon) == 0, steps, algo.lr_horizon)
+        if getattr(algo, "lr_decay", False):
+            horizon = np.maximum(algo.lr_horizon, float(self.iterations * algo.env_steps_per_iteration))
             algo = dataclasses.replace(algo, lr_horizon=horizon if horizon.ndim else float(horizon))
         return algo
 

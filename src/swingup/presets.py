@@ -22,14 +22,16 @@ SMOOTH = {"normalise_obs": True, "normalise_reward": True, "c_entropy": 0.0}
 PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "gymnax:CartPole-v1"): Preset(
         PPO(
-            num_envs=8,
-            num_steps=32,
+            num_envs=16,
+            num_steps=16,
             gamma=0.98,
             lam=0.8,
             epochs=10,
             num_minibatches=2,
             lr=3e-3,
             lr_decay=True,
+            lr_horizon=1e5,
+            target_kl=0.02,
             c_entropy=0.0,
         ),
         env_steps=100_000,
@@ -41,7 +43,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         result="",
     ),
     ("ppo", "gymnax:MountainCar-v0"): Preset(
-        PPO(num_envs=16, num_steps=16, lam=0.98, lr=6e-4, lr_decay=True, **SMOOTH),
+        PPO(num_envs=16, num_steps=16, lam=0.98, lr=6e-4, lr_decay=True, lr_horizon=1e6, **SMOOTH),
         env_steps=1_000_000,
         result="",
     ),
@@ -59,6 +61,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             num_minibatches=32,
             lr=1e-3,
             lr_decay=True,
+            lr_horizon=2e5,
             c_entropy=0.0,
         ),
         env_steps=200_000,
@@ -72,6 +75,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             num_minibatches=8,
             lr=3e-3,
             lr_decay=True,
+            lr_horizon=1e7,
             c_entropy=0.04,
             hidden=(128,),
             activation="relu",

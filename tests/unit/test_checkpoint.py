@@ -424,7 +424,8 @@ def audit(event: str, args: tuple) -> None:
         return
     bad = event in FORBIDDEN or (event == "import" and args[0] not in sys.modules)
     if event == "open":
-        bad = bool((args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+        writes = bool((args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+        bad = writes and "jax-cache" not in str(args[0])  # where the tests keep compiled programs
     if bad:
         ARMED[-1].append(f"{event} {args}")
         raise RuntimeError(f"forbidden: {event}")

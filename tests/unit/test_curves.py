@@ -112,7 +112,7 @@ def test_another_process_draws_the_same_bytes(tmp_path):
 
 
 def test_no_pyplot_no_jax(tmp_path):
-    code = "import sys, swingup.plot; sys.exit('matplotlib.pyplot' in sys.modules or 'jax' in sys.modules)"
+    code = "import sys, swingup.curves; sys.exit('matplotlib.pyplot' in sys.modules or 'jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 

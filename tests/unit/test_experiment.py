@@ -116,8 +116,10 @@ def test_decay_reaches_zero_at_the_end_of_the_run() -> None:
     e = Experiment(small("ppo", lr_decay=True), "CartPole-v1", 1000, (0,))
     assert e.iterations == 16
     assert e.resolved().lr_horizon == 16 * 64
-    fixed = Experiment(small("ppo", lr_decay=True, lr_horizon=5.0), "CartPole-v1", 1000, (0,))
-    assert fixed.resolved().lr_horizon == 5.0
+    later = Experiment(small("ppo", lr_decay=True, lr_horizon=5000.0), "CartPole-v1", 1000, (0,))
+    assert later.resolved().lr_horizon == 5000.0
+    sooner = Experiment(small("ppo", lr_decay=True, lr_horizon=5.0), "CartPole-v1", 1000, (0,))
+    assert sooner.resolved().lr_horizon == 16 * 64  # no run goes on with a learning rate of zero
 
 
 def test_preset_or_defaults() -> None:

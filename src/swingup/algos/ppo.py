@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup.errors import ConfigError
-from swingup.nn import ActorCritic
+from swingup.errors import ConfigError, unknown
+from swingup.nn import ACTIVATIONS, ActorCritic
 from swingup.normalise import (
     Moments,
     RewardScale,
@@ -66,7 +66,7 @@ class PPO:
     num_minibatches: int = 4  # parts that a rollout is cut in; one gradient step each; divides N T
     lr: float = 2.5e-4  # learning rate of Adam
     lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
-    lr_horizon: float = 0.0  # env steps at which a decaying learning rate is 0; 0: the run's length
+    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
     c_value: float = 0.5  # c1: weight of the value loss
     c_entropy: float = 0.01  # c2: weight of the entropy bonus; 0 to 0.02
     max_grad_norm: float = 0.5  # gradients longer than this (global norm) are shortened to it
@@ -81,6 +81,8 @@ class PPO:
     def __post_init__(self):
         if min(self.num_envs, self.num_steps, self.epochs, self.num_minibatches, *self.hidden, 1) < 1:
             raise ConfigError("num_envs, num_steps, epochs, num_minibatches and hidden must be at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         if not self.hidden:
             raise ConfigError("hidden must name at least one width, such as 64 64")
         samples = self.num_envs * self.num_steps
