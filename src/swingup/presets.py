@@ -28,29 +28,29 @@ PRESETS: dict[tuple[str, str], Preset] = {
             lam=0.8,
             epochs=10,
             num_minibatches=2,
-            lr=3e-3,
+            lr=2e-3,
             lr_decay=True,
             lr_horizon=1e5,
             target_kl=0.02,
             c_entropy=0.0,
         ),
         env_steps=100_000,
-        result="",
+        result="mean 500.0, worst 500.0 of 10 seeds",
     ),
     ("ppo", "gymnax:Acrobot-v1"): Preset(
         PPO(num_envs=16, num_steps=256, lam=0.94, num_minibatches=32, lr=3e-4, **SMOOTH),
         env_steps=1_000_000,
-        result="",
+        result="mean -75.8, worst -77.1 of 10 seeds",
     ),
     ("ppo", "gymnax:MountainCar-v0"): Preset(
         PPO(num_envs=16, num_steps=16, lam=0.98, lr=6e-4, lr_decay=True, lr_horizon=1e6, **SMOOTH),
         env_steps=1_000_000,
-        result="",
+        result="mean -112.9, worst -119.4 of 10 seeds",
     ),
     ("ppo", "gymnax:MountainCarContinuous-v0"): Preset(
         PPO(num_envs=16, num_steps=256, gamma=0.999, epochs=10, num_minibatches=16, lr=3e-4, **SMOOTH),
         env_steps=300_000,
-        result="",
+        result="mean 95.4, worst 94.8 of 10 seeds",
     ),
     ("ppo", "gymnax:Pendulum-v1"): Preset(
         PPO(
@@ -65,7 +65,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             c_entropy=0.0,
         ),
         env_steps=200_000,
-        result="",
+        result="mean -169.6, worst -183.7 of 10 seeds",
     ),
     ("ppo", "gymnax:Breakout-MinAtar"): Preset(
         PPO(
@@ -81,7 +81,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             activation="relu",
         ),
         env_steps=10_000_000,
-        result="",
+        result="mean 35.6, worst 27.5 of 2 seeds at 4.1M env steps",
     ),
 }
 

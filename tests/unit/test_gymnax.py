@@ -5,6 +5,8 @@ float32 against float64 cannot grow into different trajectories. Where a state i
 terminal border, rounding may decide: those few rows are left out, and counted.
 """
 
+import subprocess
+import sys
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -279,3 +281,18 @@ def test_a_users_environment_needs_no_more_than_the_documented_methods():
     np.testing.assert_array_equal(step.next_obs[:, 0, 0], [1, 2, 3] * 2)
     assert not np.any(step.terminated)
     assert step.reward.dtype == jnp.float32
+
+
+def test_gymnax_is_imported_without_what_draws_its_pictures():
+    """Its plotting libraries are left out until something of them is asked for, and are whole then."""
+    code = """
+import sys
+from swingup.envs import make
+make("CartPole-v1", 2)
+assert not {"seaborn", "pandas", "scipy.stats", "matplotlib.pyplot"} & set(sys.modules), "imported"
+from gymnax.environments.bsuite import catch
+assert callable(catch.plt.figure)
+import matplotlib.pyplot
+assert catch.plt.figure is matplotlib.pyplot.figure
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -93,11 +93,9 @@ def _make(name: str, num_envs: int) -> Vec:
 
 
 def _gymnax(bare: str):
-    import gymnax
+    from swingup.envs.adapters.gymnax import make_gymnax
 
-    from swingup.envs.adapters.gymnax import GymnaxEnv
-
-    return GymnaxEnv(*gymnax.make(bare), name=bare)
+    return make_gymnax(bare)
 
 
 def _probe(bare: str):

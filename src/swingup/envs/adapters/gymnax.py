@@ -1,5 +1,10 @@
 """gymnax environments, and a user's own in the same form, as `Env`."""
 
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -52,6 +57,38 @@ class GymnaxEnv:
             return self.env.is_truncated(state, self.params)
         limit = getattr(self.params, "max_steps_in_episode", None)
         return jnp.bool_(False) if limit is None else state.time >= limit
+
+
+def make_gymnax(name: str) -> GymnaxEnv:
+    """A gymnax environment by its bare id."""
+    with postponed("seaborn", "matplotlib.pyplot"):
+        import gymnax
+    return GymnaxEnv(*gymnax.make(name), name=name)
+
+
+@contextmanager
+def postponed(*names: str) -> Iterator[None]:
+    """Imports of these modules inside the block take place when something of them is first used.
+
+    gymnax imports them for the pictures of two environments, which takes longer than all else it does.
+    """
+    later = {name: Later(name) for name in names if name not in sys.modules}
+    sys.modules.update(later)
+    try:
+        yield
+    finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
+class Later(ModuleType):
+    """Stands for a module until something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system's own questions
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _stop_at_wall(env, state, params):
