@@ -60,6 +60,7 @@ def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 class CSVLog:
     """One row per seed and log point: seed, iteration, env_steps, seconds, then the metrics.
 
+    A chunk may hold several log points; the seconds of those inside it are interpolated.
     Rows are also kept in `rows`. `path` None keeps them in memory only. `window` holds the iterations since
     the last log point, which a checkpoint must carry for a resumed run to write the same rows.
     """
@@ -68,22 +69,39 @@ class CSVLog:
         self.path, self.seeds, self.interval, self.seconds = path, seeds, interval, seconds
         self.rows: list[dict[str, float]] = []
         self.window: dict[str, np.ndarray] = {}
+        self.before = 0.0
 
     def __call__(self, p: Progress) -> None:
-        if self.window:
-            self.window = {n: np.concatenate([self.window[n], p.metrics[n]], 1) for n in p.metrics}
-        else:
-            self.window = dict(p.metrics)
-        if p.iteration % self.interval and p.iteration < p.iterations:
-            return
-        values = summarise(self.window)
-        self.window = {}
-        env_steps = p.iteration * p.algo.env_steps_per_iteration
-        new = []
-        for i, seed in enumerate(self.seeds):
-            head = (seed, p.iteration, env_steps, round(self.seconds + p.clock.run_seconds, 3))
-            new.append(dict(zip(COLUMNS, head, strict=True)) | {n: float(x[i]) for n, x in values.items()})
-        self._append(new)
+        size = p.metrics["ep/count"].shape[1]
+        first = p.iteration - size  # iterations before this chunk
+        per_iteration, self.before = (p.clock.run_seconds - self.before) / size, p.clock.run_seconds
+        points = [i for i in range(first + 1, p.iteration + 1) if i % self.interval == 0 or i == p.iterations]
+        new, start = [], first
+        for i in points:
+            self._gather(p.metrics, start - first, i - first)
+            seconds = self.seconds + p.clock.run_seconds - per_iteration * (p.iteration - i)
+            new += self._rows(i, i * p.algo.env_steps_per_iteration, round(seconds, 3))
+            start = i
+        if start < p.iteration:
+            self._gather(p.metrics, start - first, size)
+        if new:
+            self._append(new)
+
+    def _gather(self, metrics: dict[str, np.ndarray], start: int, stop: int) -> None:
+        """Add iterations of a chunk to the window."""
+        piece = {n: x[:, start:stop] for n, x in metrics.items()}
+        self.window = {
+            n: np.concatenate([self.window[n], x], 1) if self.window else x for n, x in piece.items()
+        }
+
+    def _rows(self, iteration: int, env_steps: int, seconds: float) -> list[dict[str, float]]:
+        """The window as one row per seed; the next window begins."""
+        values, self.window = summarise(self.window), {}
+        heads = [(seed, iteration, env_steps, seconds) for seed in self.seeds]
+        return [
+            dict(zip(COLUMNS, head, strict=True)) | {n: float(x[i]) for n, x in values.items()}
+            for i, head in enumerate(heads)
+        ]
 
     def _append(self, new: list[dict[str, float]]) -> None:
         first = not self.rows

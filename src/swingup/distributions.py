@@ -12,7 +12,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.spaces import Discrete, Space
+
 LOG_2PI = math.log(2 * math.pi)
+
+
+def noise(action_space: Space, key: Array, lead: tuple[int, ...]) -> Array:
+    """What `from_noise` of a policy for this space turns into actions, for `lead` of them: [*lead, A or D].
+
+    Gumbel for categories, standard normal for vectors. It depends on no parameter, so a whole rollout's is
+    drawn at once: thousands of tiny draws in a loop cost more than the policy.
+    """
+    if isinstance(action_space, Discrete):
+        return jax.random.gumbel(key, (*lead, action_space.n))
+    return jax.random.normal(key, (*lead, *action_space.shape))
 
 
 class Distribution(eqx.Module):
@@ -20,6 +33,10 @@ class Distribution(eqx.Module):
 
     @abc.abstractmethod
     def sample(self, key: Array) -> Array: ...
+
+    @abc.abstractmethod
+    def from_noise(self, noise: Array) -> Array:
+        """The sample that this `noise` makes; `sample` draws the noise itself."""
 
     @abc.abstractmethod
     def log_prob(self, action: Array) -> Array: ...
@@ -40,7 +57,11 @@ class Categorical(Distribution):
     logits: Array
 
     def sample(self, key: Array) -> Array:
-        return jax.random.categorical(key, self.logits)
+        return self.from_noise(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
+
+    def from_noise(self, noise: Array) -> Array:
+        """argmax(logits + noise), which is distributed like the softmax if the noise is Gumbel."""
+        return jnp.argmax(self.logits + noise, -1)
 
     def log_prob(self, action: Array) -> Array:
         # A sum over a one-hot, not a gather: its gradient is a product, where a gather's is a slow scatter.
@@ -66,7 +87,10 @@ class Normal(Distribution):
     log_std: Array
 
     def sample(self, key: Array) -> Array:
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.from_noise(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def from_noise(self, noise: Array) -> Array:
+        """mean + std * noise, with the gradient through both (the reparameterisation)."""
         return self.mean + jnp.exp(self.log_std) * noise
 
     def log_prob(self, action: Array) -> Array:
@@ -100,12 +124,15 @@ class TanhNormal(Distribution):
 
     def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
         """An action and its log-probability from the pre-tanh sample: never through an inverse tanh."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        u = self.mean + jnp.exp(self.log_std) * noise
+        u = Normal(self.mean, self.log_std).sample(key)
         return jnp.tanh(u), self._log_prob_of(u)
 
     def sample(self, key: Array) -> Array:
         return self.sample_and_log_prob(key)[0]
+
+    def from_noise(self, noise: Array) -> Array:
+        """tanh(mean + std * noise), reparameterised."""
+        return jnp.tanh(Normal(self.mean, self.log_std).from_noise(noise))
 
     def log_prob(self, action: Array) -> Array:
         """For actions from elsewhere; exact to float precision only away from the borders."""
@@ -131,7 +158,11 @@ class MultiBinary(Distribution):
     logits: Array
 
     def sample(self, key: Array) -> Array:
-        return jax.random.bernoulli(key, jax.nn.sigmoid(self.logits)).astype(jnp.int32)
+        return self.from_noise(jax.random.logistic(key, self.logits.shape, self.logits.dtype))
+
+    def from_noise(self, noise: Array) -> Array:
+        """1 where logits + noise > 0, which has probability sigmoid(logits) if the noise is logistic."""
+        return (self.logits + noise > 0).astype(jnp.int32)
 
     def log_prob(self, action: Array) -> Array:
         on, off = jax.nn.log_sigmoid(self.logits), jax.nn.log_sigmoid(-self.logits)

@@ -25,6 +25,7 @@ from swingup.types import Algorithm, State, VecEnv
 
 Metrics = dict[str, np.ndarray]
 SLICE_SECONDS = 1.0  # how long compiled code may run before the host looks
+CHUNK = 512  # iterations that one call of compiled code may run; the size of its log of metrics
 
 
 class Progress(NamedTuple):
@@ -121,16 +122,16 @@ def run(
     iterations: int,
     *,
     done: int = 0,
-    chunk: int = 1,
+    chunk: int = CHUNK,
     every: Sequence[int] = (),
     callbacks: Sequence[Callback] = (),
     clock: Clock | None = None,
 ) -> State:
     """Advance `state` [S], which is consumed, from iteration `done` to `iterations`.
 
-    Callbacks run at each multiple of `chunk` iterations and of those in `every`, whatever `done` is, so that
-    a resumed run logs and saves at the same points; and about once a second in between, so that a slow run
-    shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks
+    Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run saves
+    and evaluates at the same points; and in between after `chunk` iterations or about a second, so that a
+    slow run shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks
     may raise to stop.
     """
     clock = clock or Clock()
@@ -145,7 +146,7 @@ def run(
             state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
     n, first = 1, done
     while done < iterations:
-        n = min(n, iterations - done, *(k - done % k for k in (chunk, *every)))
+        n = min(n, iterations - done, chunk, *(k - done % k for k in every))
         with clock.measure("run_seconds"):
             state, metrics = advance(state, jnp.int32(n))
             metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}

@@ -83,7 +83,7 @@ class Run:
         def act(learners, index, obs):
             learner = jax.tree.map(lambda x: x[index], learners)
             setting = jax.tree.map(lambda x: jnp.asarray(x)[index] if np.ndim(x) else x, algo)
-            return to_env(space, setting.act(learner, obs, jax.random.key(0), explore=False)[0])
+            return to_env(space, setting.act(learner, obs)[0])
 
         return partial(act, jax.device_get(self.state.learner))  # seeds may lie on several devices
 
@@ -193,7 +193,6 @@ def execute(
     ]
     how: dict[str, Any] = {
         "done": done,
-        "chunk": experiment.log_every,
         "every": [k for k in (experiment.checkpoint_every, experiment.eval_interval) if k],
         "callbacks": callbacks,
         "clock": clock,
@@ -232,7 +231,7 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
 
 
 def _play_one(algo: Algorithm, learner: Any, key: jax.Array, env: VecEnv) -> jax.Array:
-    return rollout.evaluate(env, partial(algo.act, learner, explore=False), key)[0]
+    return rollout.evaluate(env, lambda obs, _: algo.act(learner, obs), key)[0]
 
 
 @partial(jax.jit, static_argnames=("env", "mesh"))

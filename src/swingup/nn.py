@@ -38,6 +38,25 @@ def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array
     return scale * (x if rows >= columns else x.T)
 
 
+@jax.custom_jvp
+def matmul(x: Array, weight: Array) -> Array:
+    """x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
+
+    That gradient is x'g, a product over the batch. XLA runs it as it stands, on columns of both, at half the
+    speed of the other products; here g is transposed first, which costs next to nothing.
+    """
+    return x @ weight
+
+
+@matmul.defjvp
+def _matmul_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (x, weight), (dx, dweight) = primals, tangents
+    rows = x.reshape(-1, x.shape[-1])
+    # Going back, what is below the barrier is g', written out; without the barrier XLA undoes the transpose.
+    product = jax.lax.optimization_barrier(jax.lax.dot_general(dweight, rows, (((0,), (1,)), ((), ())))).T
+    return x @ weight, dx @ weight + product.reshape(*x.shape[:-1], -1)
+
+
 class Dense(eqx.Module):
     """y = x W + b; W is [inputs, outputs], orthogonal times `scale`, and b starts at zero."""
 
@@ -49,7 +68,7 @@ class Dense(eqx.Module):
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Array) -> Array:
-        return x @ self.weight + self.bias
+        return matmul(x, self.weight) + self.bias
 
 
 class MLP(eqx.Module):

@@ -27,6 +27,98 @@ def discounted(
     return jax.lax.scan(backup, last, (reward, done), reverse=True)[1]
 
 
+def reward_to_go(
+    reward: Float[Array, "T N"],
+    next_value: Float[Array, "T N"],
+    terminated: Bool[Array, "T N"],
+    done: Bool[Array, "T N"],
+    gamma: float,
+) -> Float[Array, "T N"]:
+    """Discounted reward-to-go, continued by V where the data do not show how the episode goes on.
+
+        G_t = r_t + γ G_{t+1}                          where the episode goes on in the data
+        G_t = r_t + γ (1 - terminated_t) V(s'_t)       where it ends (done_t) or the data do (t = T-1)
+
+    `next_value` is V of the true successor s'_t; it is read only where an episode is truncated or cut.
+
+    >>> no, yes = jnp.zeros((3, 1), bool), jnp.array([[False], [True], [False]])
+    >>> reward_to_go(jnp.ones((3, 1)), jnp.full((3, 1), 8.0), no, yes, 0.5)[:, 0]
+    Array([3.5, 5. , 5. ], dtype=float32)
+    """
+    cut = done.at[-1].set(True)
+    after = jnp.where(cut & ~terminated, next_value, 0.0)
+    return discounted(reward + gamma * after, cut, gamma, jnp.zeros_like(reward[0]))
+
+
+def full_return(
+    reward: Float[Array, "T N"],
+    next_value: Float[Array, "T N"],
+    terminated: Bool[Array, "T N"],
+    done: Bool[Array, "T N"],
+    gamma: float,
+) -> Float[Array, "T N"]:
+    """R(τ) at each of its env steps: the discounted return of the episode's whole part in these data.
+
+        R_t = G_t if an episode, or its part in the data, begins at t, else R_{t-1}
+
+    with the G of `reward_to_go`, so discounted from where the episode, or that part, begins.
+
+    >>> no, yes = jnp.zeros((3, 1), bool), jnp.array([[False], [True], [False]])
+    >>> full_return(jnp.ones((3, 1)), jnp.full((3, 1), 8.0), no, yes, 0.5)[:, 0]
+    Array([3.5, 3.5, 5. ], dtype=float32)
+    """
+    to_go = reward_to_go(reward, next_value, terminated, done, gamma)
+    begins = jnp.concatenate([jnp.ones_like(done[:1]), done[:-1]])
+
+    def forward(before, now):
+        to_go, begins = now
+        current = jnp.where(begins, to_go, before)
+        return current, current
+
+    return jax.lax.scan(forward, to_go[0], (to_go, begins))[1]
+
+
+def n_step_advantage(
+    reward: Float[Array, "T N"],
+    value: Float[Array, "T N"],
+    next_value: Float[Array, "T N"],
+    terminated: Bool[Array, "T N"],
+    done: Bool[Array, "T N"],
+    gamma: float,
+    n: int,
+) -> Float[Array, "T N"]:
+    """The advantage from n rewards, then V (Mnih et al. 2016, section 4; `n` of the lecture is n - 1 here).
+
+        A⁽¹⁾_t = δ_t = r_t + γ (1 - terminated_t) V(s'_t) - V(s_t)
+        A⁽ⁿ⁾_t = δ_t + γ (1 - done_t) A⁽ⁿ⁻¹⁾_{t+1},      A_T = 0
+
+    that is r_t + γ r_{t+1} + ... + γⁿ V(s_{t+n}) - V(s_t), from fewer rewards where the episode or the data
+    end before.
+
+    >>> r, v, cut = jnp.ones((3, 1)), jnp.zeros((3, 1)), jnp.zeros((3, 1), bool)
+    >>> n_step_advantage(r, v, 8 + v, cut, cut, gamma=0.5, n=2)[:, 0]
+    Array([3.5, 3.5, 5. ], dtype=float32)
+    """
+    delta = td_error(reward, value, next_value, terminated, gamma)
+
+    def lengthen(_, adv):
+        later = jnp.concatenate([adv[1:], jnp.zeros_like(adv[:1])])
+        return delta + gamma * jnp.where(done, 0.0, later)
+
+    return jax.lax.fori_loop(1, n, lengthen, delta)
+
+
+def td_error(
+    reward: Float[Array, "T N"],
+    value: Float[Array, "T N"],
+    next_value: Float[Array, "T N"],
+    terminated: Bool[Array, "T N"],
+    gamma: float,
+) -> Float[Array, "T N"]:
+    """δ_t = r_t + γ (1 - terminated_t) V(s'_t) - V(s_t)."""
+    return reward + gamma * jnp.where(terminated, 0.0, next_value) - value
+
+
 def gae(
     reward: Float[Array, "T N"],
     value: Float[Array, "T N"],
@@ -49,7 +141,7 @@ def gae(
     >>> gae(r, v, 10 + v, cut, jnp.ones((2, 1), bool), gamma=0.5, lam=1.0)[:, 0]
     Array([6., 6.], dtype=float32)
     """
-    delta = reward + gamma * jnp.where(terminated, 0.0, next_value) - value
+    delta = td_error(reward, value, next_value, terminated, gamma)
 
     def backup(later, now):
         delta, done = now
@@ -66,3 +158,18 @@ def explained_variance(prediction: Array, target: Array) -> Array:
     """
     variance = jnp.var(target)
     return jnp.where(variance > 0, 1 - jnp.var(target - prediction) / jnp.maximum(variance, 1e-12), 0.0)
+
+
+def standardise(x: Array) -> Array:
+    """(x - mean) / (std + 1e-8) over all entries; a constant becomes zeros.
+
+    The mean is taken off twice: what rounding left of a constant must not be divided by itself.
+    """
+    x = x - x.mean()
+    x = x - x.mean()
+    return x / (x.std() + 1e-8)
+
+
+def k3(ratio: Array) -> Array:
+    """KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
+    return jnp.mean(ratio - 1 - jnp.log(ratio))

@@ -1,6 +1,7 @@
 """Meeting the world: collect experience, cut it in minibatches, evaluate; on the device or on the host."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from swingup.distributions import noise
 from swingup.spaces import to_env
 from swingup.types import Act, Actor, Recent, Rollout, VecEnv
 
@@ -23,20 +25,21 @@ def start(env: VecEnv, key: Array) -> Actor:
 def collect(env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int) -> tuple[Actor, Rollout]:
     """Run `act` for `num_steps` env steps in each of the N environments, continuing their episodes.
 
-    Returns the actor after it and a `Rollout` with leading axes [T, N]. All keys and the environments'
-    noise are drawn before the loop: thousands of tiny draws inside cost more than the physics.
+    Returns the actor after it and a `Rollout` with leading axes [T, N]. The policy's noise and the
+    environments' are drawn before the loop: thousands of tiny draws inside cost more than the physics.
     """
 
     def body(carry, x):
         env_state, obs = carry
-        key, noise = x
-        action, extras = act(obs, key)
-        env_state, step = env.step(env_state, to_env(env.action_space, action), noise)
+        policy_noise, env_noise = x
+        action, extras = act(obs, policy_noise)
+        env_state, step = env.step(env_state, to_env(env.action_space, action), env_noise)
         return (env_state, step.obs), Rollout(obs, action, extras, step)
 
     k_act, k_env = jax.random.split(key)
-    xs = jax.random.split(k_act, num_steps), env.draw(k_env, num_steps)
-    loop = jax.lax.scan if env.jittable else host_scan
+    xs = noise(env.action_space, k_act, (num_steps, env.num_envs)), env.draw(k_env, num_steps)
+    # Two env steps a turn of the loop, as copying what it carries is a good part of its cost.
+    loop = partial(jax.lax.scan, unroll=2) if env.jittable else host_scan
     (env_state, obs), rollout = loop(body, (actor.env_state, actor.obs), xs)
     return Actor(env_state, obs, record(actor.recent, rollout)), rollout
 
@@ -68,6 +71,30 @@ def record(recent: Recent, rollout: Rollout) -> Recent:
     slot = jnp.where(keep, (recent.count + rank - 1) % RECENT, RECENT)  # RECENT: out of bounds, dropped
     returns = recent.returns.at[slot].set(rollout.step.ep_return.ravel(), mode="drop")
     return Recent(returns, recent.count + total.astype(jnp.int32))
+
+
+def successor_values(value_of: Callable[[Any], Array], value: Array, rollout: Rollout) -> Array:
+    """V(s') [T, N] for a rollout whose V(s) is known, with as few new evaluations as can be.
+
+    Where the episode goes on, s' is the next row's s, so V(s') is `value` one row on. New are the last row
+    and the time limits: after those the next row is another episode's. `value_of` is asked for them, a few
+    at a time, so that a rollout without any costs nothing. Where an episode terminated, the number is not
+    V(s') and means nothing: `returns.gae` multiplies it by zero.
+    """
+    t, n = value.shape
+    next_obs = rollout.step.next_obs
+    shifted = jnp.concatenate([value[1:], value_of(jax.tree.map(lambda x: x[-1:], next_obs))])
+    flat = jax.tree.map(lambda x: x.reshape(t * n, *x.shape[2:]), next_obs)
+    some = min(8, t * n)
+
+    def look(carry):
+        todo, out = carry
+        index = jnp.nonzero(todo, size=some)[0]  # filled up with 0, where V(s') is as good as anywhere
+        fresh = value_of(jax.tree.map(lambda x: x[index], flat))
+        return todo.at[index].set(False), out.at[index].set(fresh)
+
+    todo = rollout.step.truncated.at[-1].set(False).ravel()
+    return jax.lax.while_loop(lambda c: jnp.any(c[0]), look, (todo, shifted.ravel()))[1].reshape(t, n)
 
 
 def episode_stats(actor: Actor, rollout: Rollout) -> dict[str, Array]:
@@ -135,13 +162,14 @@ def evaluate(env: VecEnv, act: Act, key: Array, limit: int = 10_000) -> tuple[Ar
     `limit` env steps is cut and counts with its return so far.
     """
     k_reset, k_run = jax.random.split(key)
+    n = env.num_envs
 
     def body(carry):
         t, env_state, obs, ep_return, ep_length, running = carry
         k_act, k_env = jax.random.split(jax.random.fold_in(k_run, t))
-        action, _ = act(obs, k_act)
-        noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
-        env_state, step = env.step(env_state, to_env(env.action_space, action), noise)
+        action, _ = act(obs, noise(env.action_space, k_act, (n,)))
+        env_noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
+        env_state, step = env.step(env_state, to_env(env.action_space, action), env_noise)
         ep_return = jnp.where(running, step.ep_return, ep_return)
         ep_length = jnp.where(running, step.ep_length, ep_length)
         return t + 1, env_state, step.obs, ep_return, ep_length, running & ~step.done
@@ -149,7 +177,6 @@ def evaluate(env: VecEnv, act: Act, key: Array, limit: int = 10_000) -> tuple[Ar
     def unfinished(carry):
         return (carry[0] < limit) & jnp.any(carry[-1])
 
-    n = env.num_envs
     carry = (jnp.int32(0), *env.reset(k_reset), jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
     loop = jax.lax.while_loop if env.jittable else host_while
     return loop(unfinished, body, carry)[3:5]

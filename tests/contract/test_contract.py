@@ -15,6 +15,7 @@ import pytest
 from conftest import SMALL, arrays, assert_close, same_bits, small
 from swingup import checkpoint, driver
 from swingup.algos import ALGOS
+from swingup.distributions import noise
 from swingup.envs import Hosted, make
 from swingup.types import State
 
@@ -153,12 +154,12 @@ def test_hosted_equals_device(case: tuple[Any, Any]) -> None:
 
 
 def test_greedy_act_is_deterministic(case: tuple[Any, Any]) -> None:
-    """C22: without exploration the key does not matter; with it, it does."""
+    """C22: without noise the policy's mode, always the same; with it, other actions for other noise."""
     algo, env = case
     state = jax.tree.map(lambda x: x[0], driver.init(algo, env, [0]))
-    keys = jax.random.split(jax.random.key(1), 8)
-    greedy = np.asarray(jnp.stack([algo.act(state.learner, state.actor.obs, k, False)[0] for k in keys]))
-    explored = np.asarray(jnp.stack([algo.act(state.learner, state.actor.obs, k, True)[0] for k in keys]))
+    draws = noise(env.action_space, jax.random.key(1), (8, env.num_envs))
+    greedy = np.asarray(jnp.stack([algo.act(state.learner, state.actor.obs)[0] for _ in draws]))
+    explored = np.asarray(jnp.stack([algo.act(state.learner, state.actor.obs, x)[0] for x in draws]))
     assert np.all(greedy == greedy[:1])
     assert np.any(explored != explored[:1])
 

@@ -30,6 +30,7 @@ from swingup.rollout import (
     permutation,
     record,
     start,
+    successor_values,
 )
 from swingup.spaces import Box, Discrete
 from swingup.types import Actor, Recent, Rollout, Step, Transition
@@ -210,8 +211,8 @@ def test_nonfinite_counts_bad_floats_only():
 # --- Collecting
 
 
-def dice(obs, key):
-    action = jax.random.randint(key, (obs.shape[0],), 0, 3)
+def dice(obs, noise):
+    action = jnp.argmax(noise, -1)
     return action, {"logp": -obs[:, 0]}
 
 
@@ -277,8 +278,8 @@ def test_the_environment_gets_clipped_actions_and_the_rollout_keeps_the_unclippe
     env = Vec(Echo(), 4)
     pi = Normal(jnp.zeros((4, 2)), jnp.full(2, np.log(3.0)))
 
-    def act(obs, key):
-        action = pi.sample(key)
+    def act(obs, noise):
+        action = pi.from_noise(noise)
         return action, pi.log_prob(action)
 
     _, rollout = collect(env, act, start(env, jax.random.key(0)), jax.random.key(1), 50)
@@ -289,6 +290,32 @@ def test_the_environment_gets_clipped_actions_and_the_rollout_keeps_the_unclippe
     np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
     logp = stats.norm(0, 3).logpdf(action).sum(-1)
     np.testing.assert_allclose(rollout.extras, logp, rtol=1e-4)
+
+
+# --- Values of successors
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 5), st.sampled_from([0.0, 0.2, 0.9]))
+@settings(deadline=None, max_examples=40)
+def test_successor_values_are_those_of_the_true_successors(seed, t, n, rate):
+    """Against V of every `next_obs`, with ends of both kinds at random places; two rollouts under `vmap`."""
+    rng = np.random.default_rng(seed)
+    next_obs, fresh = rng.normal(size=(2, 2, t, n, 3)).astype(np.float32)
+    terminated, truncated = rng.random((2, 2, t, n)) < rate
+    truncated &= ~terminated
+    done = terminated | truncated
+    after = np.where(done[..., None], fresh, next_obs)
+    obs = np.concatenate([rng.normal(size=(2, 1, n, 3)).astype(np.float32), after[:, :-1]], 1)
+    zero = np.zeros((2, t, n), np.float32)
+    step = Step(after, next_obs, zero, terminated, truncated, zero, zero)
+
+    def value_of(x):
+        return jnp.sin(x @ jnp.array([1.0, -2.0, 0.5]))
+
+    got = jax.vmap(partial(successor_values, value_of))(value_of(obs), Rollout(obs, zero, (), step))
+    np.testing.assert_allclose(
+        np.where(terminated, 0, got), np.where(terminated, 0, value_of(next_obs)), atol=1e-5
+    )
 
 
 # --- Evaluation

@@ -34,7 +34,7 @@ from swingup.normalise import (
     scale_rewards,
 )
 from swingup.returns import explained_variance, gae
-from swingup.rollout import collect, episode_stats, minibatches, start
+from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -120,11 +120,11 @@ class PPO:
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
-    @partial(jax.jit, static_argnames="explore")
-    def act(self, learner: Learner, obs: Any, key: Array, explore: bool = True) -> tuple[Array, Array]:
-        """Actions for observations [N, ...] and log π_old(a|s) [N]; the policy's mode unless `explore`."""
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Array]:
+        """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
         pi = learner.params.policy(self.see(learner, obs))
-        action = pi.sample(key) if explore else pi.mode()
+        action = pi.mode() if noise is None else pi.from_noise(noise)
         return action, pi.log_prob(action)
 
     @jax.jit
@@ -177,13 +177,19 @@ class PPO:
         if learner.reward_scale is not None:
             reward = scale_rewards(learner.reward_scale, reward)
         value = learner.params.value(obs)
-        next_value = learner.params.value(self.see(learner, step.next_obs))
+        next_value = successor_values(
+            lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
+        )
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
         return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """How far the whole update moved the policy, after the last gradient step; how well V predicted."""
-        ratio = jnp.exp(params.policy(b.obs).log_prob(b.action) - b.logp_old)
+        """How far the whole update moved the policy, after the last gradient step; how well V predicted.
+
+        The first on every fourth env step of the rollout, as it takes one more pass through the network.
+        """
+        some = jax.tree.map(lambda x: x[::4], b)
+        ratio = jnp.exp(params.policy(some.obs).log_prob(some.action) - some.logp_old)
         return {
             "kl": k3(ratio),
             "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > self.clip),
