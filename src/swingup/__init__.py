@@ -12,7 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from swingup.algos.a2c import A2C
     from swingup.algos.ppo import PPO
+    from swingup.algos.trpo import TRPO
+    from swingup.algos.vpg import VPG
     from swingup.curves import plot
     from swingup.driver import Progress
     from swingup.envs import Hosted, Vec, make
@@ -32,7 +35,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "swingup.algos.a2c": ["A2C"],
     "swingup.algos.ppo": ["PPO"],
+    "swingup.algos.trpo": ["TRPO"],
+    "swingup.algos.vpg": ["VPG"],
     "swingup.driver": ["Progress"],
     "swingup.envs": ["Hosted", "Vec", "make"],
     "swingup.errors": ["CheckpointError", "ConfigError", "NonFiniteError", "OutputError", "SwingupError"],
@@ -46,7 +52,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "A2C",
     "PPO",
+    "TRPO",
+    "VPG",
     "Box",
     "CheckpointError",
     "ConfigError",

@@ -49,6 +49,14 @@ class Clock:
 
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
+    env_seconds: float = 0.0  # of run_seconds, on the host
+    act_seconds: float = 0.0
+    update_seconds: float = 0.0
+
+    def split(self) -> dict[str, float]:
+        """On the host: the seconds of stepping environments, of acting, of updates."""
+        parts = {name: getattr(self, name) for name in ("env_seconds", "act_seconds", "update_seconds")}
+        return {name: round(x, 3) for name, x in parts.items()} if self.env_seconds else {}
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -70,7 +78,24 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     keys = jnp.stack([root_key(seed, "train") for seed in seeds])
     if env.jittable:
         return _init(algo, keys, env)
-    return jax.tree.map(lambda *x: jnp.stack(x), *[setting(algo, i).init(env, k) for i, k in enumerate(keys)])
+    states = [setting(algo, i).init(part(env, i, len(keys)), key) for i, key in enumerate(keys)]
+    return jax.tree.map(lambda *x: jnp.stack(x), *states)
+
+
+def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
+    """A state after `done` iterations with fresh environments, where these live on the host and are lost."""
+    if not hasattr(env, "part"):
+        return state
+    parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
+    keys = [root_key(seed, f"environments from iteration {done}") for seed in seeds]
+    obs = np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
+    return state._replace(actor=state.actor._replace(obs=obs))
+
+
+def part(env: Any, i: int, seeds: int) -> VecEnv:
+    """The environments of the i-th seed."""
+    count = env.num_envs // seeds
+    return env.part(i * count, count) if hasattr(env, "part") and seeds > 1 else env
 
 
 @partial(jax.jit, static_argnames="env")
@@ -136,14 +161,19 @@ def run(
     """
     clock = clock or Clock()
     before = clock.run_seconds
-    advance = _host_chunk(algo, env)
-    if env.jittable:
-        mesh = mesh_of(len(jax.tree.leaves(state)[0]))
-        if mesh is not None:
-            state = jax.device_put(state, NamedSharding(mesh, PartitionSpec("seed")))
-        advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
-        with clock.measure("compile_seconds"):
+    seeds = len(jax.tree.leaves(state)[0])
+    mesh = mesh_of(seeds)
+    if mesh is not None:
+        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec("seed")))
+    with clock.measure("compile_seconds"):
+        if env.jittable:
+            advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
             state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
+        else:
+            from swingup.hosts import Loop  # which builds on this module
+
+            advance = Loop(algo, env, seeds, clock)
+            advance.compile(state)
     n, first = 1, done
     while done < iterations:
         n = min(n, iterations - done, chunk, *(k - done % k for k in every))
@@ -187,27 +217,6 @@ def _device_chunk(
         return state, log
 
     return shard(loop, algo, mesh, shared=1)(algo, state, n)
-
-
-def _host_chunk(algo: Algorithm, env: VecEnv) -> Callable:
-    """The same in Python, one seed after the other: the environments are on the host."""
-
-    def advance(state: State, n: Array):
-        states, logs = [], []
-        for i in range(len(jax.tree.leaves(state)[0])):
-            settings, one = setting(algo, i), jax.tree.map(lambda x, i=i: x[i], state)
-            rows = []
-            for _ in range(int(n)):
-                one, metrics = settings.step(env, one)
-                rows.append(metrics)
-            rows[-1] |= {"nonfinite/learner": nonfinite(one.learner)}
-            rows[:-1] = [row | {"nonfinite/learner": jnp.int32(0)} for row in rows[:-1]]
-            states.append(one)
-            logs.append({name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]})
-        stacked = {name: np.stack([log[name] for log in logs]) for name in logs[0]}
-        return jax.tree.map(lambda *x: jnp.stack(x), *states), stacked
-
-    return advance
 
 
 CAUSES = {

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import checkpoint, driver, files, rollout, settings
+from swingup import checkpoint, driver, files, hosts, rollout, settings
 from swingup.algos import algorithm, name_of
 from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, read_rows, to_csv
 from swingup.config import (
@@ -31,11 +31,13 @@ from swingup.config import (
     versions,
     write_config,
 )
-from swingup.envs import make
+from swingup.envs import make, on_host
 from swingup.errors import ConfigError, NonFiniteError
 from swingup.presets import preset
 from swingup.spaces import to_env
 from swingup.types import Algorithm, State, VecEnv
+
+HOST_ENVS = 10  # of one seed, to evaluate in
 
 
 @dataclass
@@ -166,7 +168,7 @@ def execute(
 ) -> Run:
     """Train from `state`, or from the beginning; evaluate; write the run directory if there is one."""
     algo = experiment.resolved()
-    env = make(experiment.env, algo.num_envs)
+    env = open_envs(experiment, algo.num_envs)
     done, meta = (manifest["step"], manifest["meta"]) if manifest else (0, {})
     seconds = float(meta.get("run_seconds", 0.0))
     log = CSVLog(path / "metrics.csv" if path else None, experiment.seeds, experiment.log_every, seconds)
@@ -176,7 +178,10 @@ def execute(
         write_config(experiment, path)
     clock = driver.Clock()
     with clock.measure("compile_seconds"):
-        state = state or jax.block_until_ready(driver.init(algo, env, experiment.seeds))
+        if state is None:
+            state = jax.block_until_ready(driver.init(algo, env, experiment.seeds))
+        else:
+            state = driver.restart(env, state, experiment.seeds, done)
 
     def save(p: driver.Progress) -> None:
         if path:
@@ -193,7 +198,7 @@ def execute(
     ]
     how: dict[str, Any] = {
         "done": done,
-        "every": [k for k in (experiment.checkpoint_every, experiment.eval_interval) if k],
+        "every": [k for k in (path and experiment.checkpoint_every, experiment.eval_interval) if k],
         "callbacks": callbacks,
         "clock": clock,
     }
@@ -207,6 +212,13 @@ def execute(
     return run
 
 
+def open_envs(experiment: Experiment, num_envs: int) -> VecEnv:
+    """`num_envs` environments; on the host, where each seed needs its own, seeds x num_envs of them."""
+    if on_host(experiment.env):
+        return make(experiment.env, num_envs * len(experiment.seeds))
+    return make(experiment.env, num_envs)
+
+
 def play(experiment: Experiment, state: State, iteration: int = -1, episodes: int = EPISODES) -> np.ndarray:
     """Returns [S, episodes] of the greedy policies on fresh environments, whose seeds training never uses.
 
@@ -214,29 +226,27 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
     """
     algo = experiment.resolved()
     fixed = hasattr(experiment.env, "jittable")  # a VecEnv as it is: play in rounds of its size
-    size = experiment.env.num_envs if fixed else episodes
-    env = make(experiment.env, size)
+    most = HOST_ENVS if on_host(experiment.env) else episodes  # those on the host take their time to open
+    size = experiment.env.num_envs if fixed else min(episodes, most)
+    env = open_envs(experiment, size)
     purpose = "final evaluation" if iteration < 0 else f"evaluation {iteration}"
     keys = [driver.root_key(seed, purpose) for seed in experiment.seeds]
-    rounds = []
+    rounds = []  # on the host several, in the same environments
     for i in range(math.ceil(episodes / size)):
         k = jnp.stack([jax.random.fold_in(key, i) for key in keys])
         if env.jittable:
             rounds.append(_play(algo, state.learner, k, env, driver.mesh_of(len(keys))))
         else:
-            learners = [jax.tree.map(lambda x, s=s: x[s], state.learner) for s in range(len(keys))]
-            played = [_play_one(driver.setting(algo, s), learners[s], k[s], env) for s in range(len(keys))]
-            rounds.append(jnp.stack(played))
+            rounds.append(hosts.evaluate(algo, env, state.learner, k))
     return np.concatenate([np.asarray(r) for r in rounds], 1)[:, :episodes]
-
-
-def _play_one(algo: Algorithm, learner: Any, key: jax.Array, env: VecEnv) -> jax.Array:
-    return rollout.evaluate(env, lambda obs, _: algo.act(learner, obs), key)[0]
 
 
 @partial(jax.jit, static_argnames=("env", "mesh"))
 def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv, mesh: Any) -> jax.Array:
-    every = jax.vmap(partial(_play_one, env=env), in_axes=(driver.axes(algo), 0, 0))
+    def one(algo, learner, key):
+        return rollout.evaluate(env, lambda obs, _: algo.act(learner, obs), key)[0]
+
+    every = jax.vmap(one, in_axes=(driver.axes(algo), 0, 0))
     return driver.shard(every, algo, mesh)(algo, learner, keys)
 
 
@@ -269,6 +279,7 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
         "steps_per_second": rate,
         "compile_seconds": round(clock.compile_seconds, 3),
         "run_seconds": round(seconds + clock.run_seconds, 3),
+        **clock.split(),
         "iterations": e.iterations,
         "evaluation": {"episodes": e.episodes, "policy": "greedy", "std": returns.std(1).tolist()},
         "settings": settings.to_json(e.algo),
@@ -290,8 +301,9 @@ def save_state(e: Experiment, path: Path, state: State, iteration: int, seconds:
 def restore(experiment: Experiment, path: Path) -> tuple[State, dict[str, Any]]:
     """The newest checkpoint that is whole. Raises `CheckpointError`."""
     algo = experiment.resolved()
-    env = make(experiment.env, algo.num_envs)
-    like = jax.eval_shape(lambda: driver.init(algo, env, experiment.seeds))
+    env = open_envs(experiment, algo.num_envs)
+    init = partial(driver.init, algo, env, experiment.seeds)
+    like = jax.eval_shape(init) if env.jittable else init()  # those on the host cannot give shapes alone
     return checkpoint.load(path / "checkpoints", like)
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from jax.flatten_util import ravel_pytree
 
 from swingup.algos.ppo import PPO, Batch, Learner, k3
-from swingup.distributions import noise
+from swingup.distributions import Categorical, noise
 from swingup.envs import Vec
 from swingup.nn import ActorCritic
 from swingup.normalise import Moments, RewardScale, merge, merge_rewards, moments, normalise, reward_scale
@@ -290,7 +290,8 @@ def rollout_with_ends():
     obs = np.concatenate([first[:1], after[:-1]])  # each row goes on where the one before it stopped
     reward = rng.normal(size=(3, 3)).astype(np.float32)
     step = Step(after, next_obs, reward, terminated, truncated, reward, np.ones((3, 3), np.int32))
-    return Rollout(obs, rng.integers(0, 3, (3, 3)), rng.normal(size=(3, 3)).astype(np.float32), step)
+    pi_old = Categorical(rng.normal(size=(3, 3, 3)).astype(np.float32))
+    return Rollout(obs, rng.integers(0, 3, (3, 3)), pi_old, step)
 
 
 def learner_of(net, **changes):
@@ -318,8 +319,10 @@ def test_advantages_bootstrap_from_the_true_successor_C1_C2():
     np.testing.assert_allclose(b.adv, adv, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(b.value_old, value, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(b.target, adv + value, rtol=1e-4, atol=1e-5)
-    for x, y in ((b.obs, rollout.obs), (b.action, rollout.action), (b.logp_old, rollout.extras)):
+    for x, y in ((b.obs, rollout.obs), (b.action, rollout.action)):
         np.testing.assert_array_equal(x, y)
+    logp = np.take_along_axis(special.log_softmax(rollout.extras.logits, -1), rollout.action[..., None], -1)
+    np.testing.assert_allclose(b.logp_old, logp[..., 0], rtol=1e-4)
     leaky, _ = slow_advantages(net, rollout, 0.9, 0.8, successor="obs")
     differs = np.abs(leaky - adv) > 1e-3
     np.testing.assert_array_equal(differs.any(0), [False, False, True])  # only the truncated one would
@@ -551,7 +554,7 @@ def test_adam_has_the_epsilon_of_the_papers_code():
 # --- Acting
 
 
-def test_act_explores_or_not_and_reports_the_log_prob_C22(scene):
+def test_act_explores_or_not_and_reports_its_distribution_C22(scene):
     """Greedy actions are the mode, at normalised observations; sampled ones come with their own log π."""
     changes, learner, rollout = scene
     algo, obs = PPO(**PLAIN, **changes), rollout.obs[0]
@@ -560,7 +563,7 @@ def test_act_explores_or_not_and_reports_the_log_prob_C22(scene):
     np.testing.assert_allclose(greedy, pi.mode(), rtol=1e-4, atol=1e-5)
     lead = jax.tree.leaves(obs)[0].shape[:1]
     first, second = (noise(ACTIONS["continuous"], jax.random.key(k), lead) for k in (0, 1))
-    a, logp = algo.act(learner, obs, first)
+    a, pi_old = algo.act(learner, obs, first)
     b, _ = algo.act(learner, obs, second)
     assert np.all(a != b)
-    np.testing.assert_allclose(logp, pi.log_prob(a), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(pi_old.log_prob(a), pi.log_prob(a), rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ from typing import Any
 
 from swingup.errors import ConfigError, unknown
 
-ALGOS = {"ppo": "PPO"}
+ALGOS = {"vpg": "VPG", "a2c": "A2C", "trpo": "TRPO", "ppo": "PPO"}
 
 
 def algorithm(name: str) -> type[Any]:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from swingup.distributions import Distribution
 from swingup.errors import ConfigError, unknown
 from swingup.nn import ACTIVATIONS, ActorCritic
 from swingup.normalise import (
@@ -121,11 +122,10 @@ class PPO:
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Array]:
-        """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Distribution]:
+        """Actions for observations [N, ...] and π_old, which they come from; without noise its mode."""
         pi = learner.params.policy(self.see(learner, obs))
-        action = pi.mode() if noise is None else pi.from_noise(noise)
-        return action, pi.log_prob(action)
+        return pi.mode() if noise is None else pi.from_noise(noise), pi
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
@@ -181,7 +181,8 @@ class PPO:
             lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
         )
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
-        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+        logp_old = jax.vmap(lambda pi_old, action: pi_old.log_prob(action))(rollout.extras, rollout.action)
+        return Batch(obs, rollout.action, logp_old, adv, adv + value, value)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
         """How far the whole update moved the policy, after the last gradient step; how well V predicted.

@@ -1,9 +1,13 @@
 """Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
 
-An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use.
+An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Those on the
+host take options behind the name: `gymnasium:HalfCheetah-v5?vectorization=async&reset_noise_scale=0.2`.
 """
 
+import json
+import sys
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 from swingup.envs.vec import Hosted, Vec
@@ -47,28 +51,72 @@ PROBES = (
     "PickActionByObservation",
     "ContinuousTarget",
 )
-SUITES: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES}
+# Of the suites on the host these are named, for lists and hints; whatever else they know can be opened too.
+CLASSIC = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0")
+MUJOCO = (
+    *(
+        "Ant-v5",
+        "HalfCheetah-v5",
+        "Hopper-v5",
+        "Humanoid-v5",
+        "HumanoidStandup-v5",
+        "InvertedDoublePendulum-v5",
+    ),
+    *("InvertedPendulum-v5", "Pusher-v5", "Reacher-v5", "Swimmer-v5", "Walker2d-v5"),
+)
+BOX2D = ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3")
+TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v3")
+ATARI = ("BeamRider", "Breakout", "Enduro", "MsPacman", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
+DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES}
+SUITES: dict[str, tuple[str, ...]] = DEVICE | {
+    "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *(f"ALE/{game}-v5" for game in ATARI)),
+    "envpool": (*CLASSIC, *MUJOCO, *(f"{game}-v5" for game in ATARI)),
+}
 
 
 def canonical(name: str) -> str:
-    """The full id `suite:Name`. Raises `ConfigError` with the nearest names for an unknown one."""
-    suite, _, bare = name.rpartition(":")
-    if suite and suite not in SUITES:
+    """The full id `suite:Name`, options included. Raises `ConfigError` with the nearest names for an unknown one.
+
+    A bare name that no suite on the device has is Gymnasium's, where that knows it.
+    """
+    suite, colon, full = name.rpartition(":") if name.partition(":")[0] not in SUITES else name.partition(":")
+    if colon and suite not in SUITES:
         raise ConfigError(unknown("environment suite", suite, SUITES))
-    for candidate in [suite] if suite else SUITES:
-        if bare in SUITES[candidate]:
-            return f"{candidate}:{bare}"
-    known = SUITES[suite] if suite else [n for names in SUITES.values() for n in names]
-    raise ConfigError(unknown("environment", bare, known))
+    for candidate in [suite] if colon else (*DEVICE, "gymnasium"):
+        if _knows(candidate, full):
+            return f"{candidate}:{full}"
+    known = SUITES[suite] if colon else sorted({n for names in SUITES.values() for n in names})
+    raise ConfigError(unknown("environment", full.partition("?")[0], known))
+
+
+def _knows(suite: str, name: str) -> bool:
+    if suite in DEVICE:
+        return name in DEVICE[suite]
+    bare = name.partition("?")[0]
+    if bare in SUITES[suite]:
+        return True
+    if suite == "envpool":
+        if find_spec("envpool") is None:
+            return False
+        import envpool
+
+        return bare in envpool.list_all_envs()
+    import gymnasium
+
+    # `module:Name` imports the module that registers the name; "ALE/" is known once ale_py is imported.
+    return bare in gymnasium.registry or ":" in bare or bare.startswith("ALE/")
 
 
 def make(name: str | Any, num_envs: int) -> VecEnv:
     """`num_envs` environments by id, from a gymnax-style object, from an `Env`; or a `VecEnv` as it is.
 
+    Also from a Gymnasium environment, its constructor, or a Gymnasium vector environment. Environments on the
+    device are one object per id and size; those on the host hold state, so each call opens new ones.
     Raises `ConfigError` for an unknown id or an object that is none of these.
     """
     if isinstance(name, str):
-        return _make(canonical(name), num_envs)
+        full = canonical(name)
+        return (_make if full.partition(":")[0] in DEVICE else _open)(full, num_envs)
     if hasattr(name, "num_envs") and hasattr(name, "jittable"):
         if name.num_envs != num_envs:
             raise ConfigError(f"the environment has num_envs={name.num_envs}, the algorithm wants {num_envs}")
@@ -77,12 +125,30 @@ def make(name: str | Any, num_envs: int) -> VecEnv:
         from swingup.envs.adapters.gymnax import GymnaxEnv
 
         return Vec(GymnaxEnv(name), num_envs)
+    if _gymnasiums(name):
+        from swingup.envs.adapters.gymnasium import wrap
+
+        return wrap(name, num_envs)  # pyright: ignore[reportArgumentType]
     if all(hasattr(name, a) for a in ("reset", "step", "observation_space", "action_space", "name")):
         return Vec(name, num_envs)
     raise ConfigError(
         f"{type(name).__name__} is not an environment: pass an id such as 'CartPole-v1', or an object with "
-        "reset_env(key, params) and step_env(key, state, action, params) as in gymnax"
+        "reset_env(key, params) and step_env(key, state, action, params) as in gymnax, or a gymnasium.Env"
     )
+
+
+def on_host(name: str | Any) -> bool:
+    """Will `make` open new environments on the host for this id or object?"""
+    if isinstance(name, str):
+        return canonical(name).partition(":")[0] not in DEVICE
+    return not hasattr(name, "jittable") and _gymnasiums(name)
+
+
+def _gymnasiums(name: Any) -> bool:
+    """Is this an environment of Gymnasium's, or a constructor of one?"""
+    gymnasium = sys.modules.get("gymnasium")  # not imported: then it is none of its environments
+    theirs = gymnasium is not None and isinstance(name, gymnasium.Env | gymnasium.vector.VectorEnv)
+    return theirs or (callable(name) and not hasattr(name, "step_env"))
 
 
 @lru_cache
@@ -90,6 +156,33 @@ def _make(name: str, num_envs: int) -> Vec:
     """One object per id and size: compiled programs are cached by the identity of their environment."""
     suite, _, bare = name.partition(":")
     return Vec(_gymnax(bare) if suite == "gymnax" else _probe(bare), num_envs)
+
+
+def _open(name: str, num_envs: int) -> VecEnv:
+    """Environments on the host, with the options behind their name."""
+    suite, _, rest = name.partition(":")
+    bare, _, query = rest.partition("?")
+    options = dict(_option(text, name) for text in query.split("&") if text)
+    if suite == "gymnasium":
+        from swingup.envs.adapters.gymnasium import make_gymnasium
+
+        return make_gymnasium(bare, num_envs, **options)
+    if find_spec("envpool") is None:
+        raise ConfigError(f"{name} needs EnvPool: pip install 'swingup[envpool]'")
+    from swingup.envs.adapters.envpool import make_envpool
+
+    return make_envpool(bare, num_envs, **options)
+
+
+def _option(text: str, name: str) -> tuple[str, Any]:
+    """`key=value`, the value as in JSON or else a string."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier() or key in ("name", "num_envs"):
+        raise ConfigError(f"{name}: {text!r} is not an option; write ?key=value&key=value behind the id")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
 
 
 def _gymnax(bare: str):

@@ -1,0 +1,196 @@
+"""Advantage Actor-Critic, synchronous (Mnih, Badia, Mirza, Graves, Lillicrap, Harley, Silver & Kavukcuoglu 2016,
+arXiv:1602.01783, which is A3C; the synchronous form is that of Wu, Mansimov, Liao, Grosse & Ba 2017's code).
+
+Run the policy for a few env steps T in N environments, then take one gradient step on all of it:
+
+    L(θ) = E[ log π(a|s) A - c1 (V(s) - target)² + c2 entropy ]        (section 4 and its supplement, algorithm S3)
+
+with target = A + V_old(s). A is the longest n-step advantage that the rollout has: from s_t the rewards to its end,
+then V. That is GAE with λ = 1, the default.
+
+Differs from the paper in: N environments that wait for each other instead of asynchronous threads; a time limit
+bootstraps from the true last observation; RMSprop's running mean starts at 1 as in TensorFlow 1, with which the
+published results were made; gradients are clipped by their global norm as in the authors' code; options that the
+paper lacks: λ < 1, Adam, `normalise_adv`, `normalise_obs`, `normalise_reward`.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup.errors import ConfigError, unknown
+from swingup.nn import ACTIVATIONS, ActorCritic
+from swingup.normalise import (
+    Moments,
+    RewardScale,
+    merge,
+    merge_rewards,
+    moments,
+    normalise,
+    reward_scale,
+    scale_rewards,
+)
+from swingup.returns import explained_variance, gae, k3, standardise
+from swingup.rollout import collect, episode_stats, start, successor_values
+from swingup.types import Rollout, State, VecEnv, hyperparameters
+
+OPTIMS = ("rmsprop", "adam")
+
+
+class Learner(NamedTuple):
+    params: ActorCritic
+    opt_state: optax.OptState
+    iteration: Array  # updates done so far
+    obs_moments: Moments | None  # None unless normalise_obs
+    reward_scale: RewardScale | None  # None unless normalise_reward
+
+
+class Batch(NamedTuple):
+    obs: Any
+    action: Array
+    logp_old: Array
+    adv: Array
+    target: Array
+    value_old: Array
+
+
+@hyperparameters
+class A2C:
+    num_envs: int = 8  # N: environments run in parallel
+    num_steps: int = 5  # T: env steps per environment between updates; t_max of the paper
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lam: float = 1.0  # λ: of GAE, in [0, 1]; 1 is the paper's n-step advantage
+    optim: str = "rmsprop"  # the update rule: rmsprop (with TensorFlow's place for ε) or adam
+    lr: float = 7e-4  # learning rate; usually 1e-4 to 3e-3
+    lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
+    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
+    c_value: float = 0.5  # c1: weight of the value loss
+    c_entropy: float = 0.01  # c2: weight of the entropy bonus; 0 to 0.02 (β in the paper)
+    max_grad_norm: float = 0.5  # gradients longer than this (global norm) are shortened to it
+    normalise_adv: bool = False  # advantages with mean 0 and deviation 1 within the rollout
+    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
+    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps, *self.hidden, 1) < 1:
+            raise ConfigError("num_envs, num_steps and hidden must be at least 1")
+        if self.optim not in OPTIMS:
+            raise ConfigError(unknown("optim", self.optim, OPTIMS))
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
+        if not self.hidden:
+            raise ConfigError("hidden must name at least one width, such as 64 64")
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, optimiser and environments at their beginnings."""
+        k_net, k_env, key = jax.random.split(key, 3)
+        spaces = env.observation_space, env.action_space
+        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        learner = Learner(
+            params,
+            self.optimizer(jnp.int32(0)).init(params),
+            iteration=jnp.int32(0),
+            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+        )
+        return State(learner, start(env, k_env), key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """One iteration: run the policy T env steps in N environments, then take one gradient step."""
+        key, k_run = jax.random.split(state.key)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Array]:
+        """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
+        pi = learner.params.policy(self.see(learner, obs))
+        action = pi.mode() if noise is None else pi.from_noise(noise)
+        return action, pi.log_prob(action)
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout) -> tuple[Learner, dict[str, Array]]:
+        """One gradient step on one rollout [T, N]."""
+        data = self.advantages(learner, rollout)
+        grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
+        updates, opt_state = self.optimizer(learner.iteration).update(grads, learner.opt_state)
+        old: Any = learner.params
+        params: Any = optax.apply_updates(old, updates)
+        metrics |= self.diagnostics(params, data)
+        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        return learner, metrics
+
+    def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
+        """-(L_policy - c1 L_value + c2 entropy), to be minimised, over the whole rollout."""
+        pi, value = params(b.obs)
+        adv = standardise(b.adv) if self.normalise_adv else b.adv
+        l_policy = (pi.log_prob(b.action) * adv).mean()
+        l_value = jnp.square(value - b.target).mean()
+        entropy = pi.entropy().mean()
+        loss = -(l_policy - self.c_value * l_value + self.c_entropy * entropy)
+        return loss, {"loss/policy": -l_policy, "loss/value": l_value}
+
+    def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
+        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
+        step, obs = rollout.step, self.see(learner, rollout.obs)
+        reward = step.reward
+        if learner.reward_scale is not None:
+            reward = scale_rewards(learner.reward_scale, reward)
+        value = learner.params.value(obs)
+        next_value = successor_values(
+            lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
+        )
+        adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
+        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+
+    def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
+        """How far the update moved the policy, *after* it; before it the answer would be 0 every time.
+
+        On every fourth env step of the rollout, as it takes one more pass through the network.
+        """
+        some = jax.tree.map(lambda x: x[::4], b)
+        pi = params.policy(some.obs)
+        return {
+            "entropy": pi.entropy().mean(),
+            "kl": k3(jnp.exp(pi.log_prob(some.action) - some.logp_old)),
+            "explained_variance": explained_variance(b.value_old, b.target),
+        }
+
+    def see(self, learner: Learner, obs: Any) -> Any:
+        """Observations as the networks get them."""
+        return obs if learner.obs_moments is None else normalise(learner.obs_moments, obs)
+
+    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
+        """The running statistics with this rollout's samples, for the *next* rollout."""
+        obs_moments, scale = learner.obs_moments, learner.reward_scale
+        if obs_moments is not None:
+            obs_moments = merge(obs_moments, rollout.obs)
+        if scale is not None:
+            scale = merge_rewards(scale, rollout.step.reward, rollout.step.done, self.gamma)
+        return obs_moments, scale
+
+    def optimizer(self, iteration: Array) -> optax.GradientTransformation:
+        """RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""
+        lr = self.lr
+        if self.lr_decay:
+            env_steps = jnp.float32(iteration) * self.env_steps_per_iteration
+            lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        if self.optim == "adam":
+            rule = optax.adam(lr, eps=1e-5)
+        else:
+            rule = optax.rmsprop(lr, decay=0.99, eps=1e-5, initial_scale=1.0, eps_in_sqrt=True)
+        return optax.flatten(optax.chain(clip, rule))  # one vector is faster than many

@@ -1,0 +1,250 @@
+"""Trust Region Policy Optimisation (Schulman, Levine, Moritz, Jordan & Abbeel 2015, arXiv:1502.05477), and the
+natural policy gradient (Kakade 2001), which is TRPO without the line search.
+
+Run the policy for T env steps in N environments, estimate advantages by GAE, then solve
+
+    maximise  L(θ) = E[ ratio A ]    subject to    E[ KL(π_old || π_θ) ] <= δ                  (eq. 14)
+
+with ratio = π(a|s) / π_old(a|s), approximately: with L linear and KL quadratic about θ_old the solution is
+
+    θ = θ_old + sqrt(2 δ / x'F x) x,    F x = ∇L,    F the Hessian of the mean KL     (appendix C)
+
+x is found by conjugate gradient, which needs products F v only, never F. The line search then shortens that step
+until L has risen and the KL divergence is at most δ in truth; if no length will do, the policy stays. Without it
+(`line_search=False`) this is the natural policy gradient, with δ for a step size. V is fitted apart, by minibatch
+Adam on (V(s) - target)² with target = A + V_old(s).
+
+Differs from the paper in: advantages by GAE (as in Schulman et al. 2016), standardised over the rollout; damping
+of F, as in the authors' code; a time limit bootstraps from the true last observation. The divergence is KL(old ||
+new) everywhere. For images policy and V share a convolutional body, which the policy's step alone moves.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from jax.scipy.sparse.linalg import cg
+
+from swingup.distributions import Distribution
+from swingup.errors import ConfigError, unknown
+from swingup.nn import ACTIVATIONS, MLP, ActorCritic
+from swingup.normalise import (
+    Moments,
+    RewardScale,
+    merge,
+    merge_rewards,
+    moments,
+    normalise,
+    reward_scale,
+    scale_rewards,
+)
+from swingup.returns import explained_variance, gae, standardise
+from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
+from swingup.types import Rollout, State, VecEnv, hyperparameters
+
+
+class Learner(NamedTuple):
+    params: ActorCritic
+    opt_state: optax.OptState  # of the critic; the policy has none
+    iteration: Array  # updates done so far
+    obs_moments: Moments | None  # None unless normalise_obs
+    reward_scale: RewardScale | None  # None unless normalise_reward
+
+
+class Batch(NamedTuple):
+    obs: Any
+    action: Array
+    pi_old: Distribution
+    adv: Array
+    target: Array
+    value_old: Array
+
+
+@hyperparameters
+class TRPO:
+    num_envs: int = 8  # N: environments run in parallel
+    num_steps: int = 128  # T: env steps per environment between updates
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lam: float = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
+    delta: float = 0.01  # δ: the largest mean KL(old||new) of an update, in nats; 0.001 to 0.05
+    cg_iterations: int = 10  # products with F that conjugate gradient may take
+    cg_tolerance: float = 1e-3  # it stops where |F x - ∇L| is at most this times |∇L|
+    damping: float = 0.1  # added to F's diagonal: a longer way along flat directions is not trusted
+    line_search: bool = True  # shorten a step that fails; off is the natural policy gradient
+    backtracks: int = 10  # lengths that the line search tries
+    shrink: float = 0.8  # each is this times the one before, in (0, 1)
+    value_epochs: int = 10  # passes over each rollout in the fit of V
+    num_minibatches: int = 8  # parts that a rollout is cut in for it; one gradient step each; divides N T
+    lr: float = 1e-3  # learning rate of the value function's Adam; the policy has none
+    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
+    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+
+    def __post_init__(self):
+        counts = self.num_envs, self.num_steps, self.cg_iterations, self.backtracks, self.value_epochs
+        if not self.hidden or min(*counts, self.num_minibatches, *self.hidden) < 1:
+            raise ConfigError("hidden must name at least one width; it and all counts must be at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
+        if self.env_steps_per_iteration % self.num_minibatches:
+            raise ConfigError("num_minibatches must divide num_envs * num_steps")
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, the critic's optimiser and environments at their beginnings."""
+        k_net, k_env, key = jax.random.split(key, 3)
+        spaces = env.observation_space, env.action_space
+        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        learner = Learner(
+            params,
+            self.optimizer().init(params.critic),
+            iteration=jnp.int32(0),
+            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+        )
+        return State(learner, start(env, k_env), key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """One iteration: run the policy T env steps in N environments, then optimise."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Any]:
+        """Actions for observations [N, ...] and π_old(·|s); without noise the policy's mode."""
+        pi = learner.params.policy(self.see(learner, obs))
+        action = pi.mode() if noise is None else pi.from_noise(noise)
+        # Of full shape: a rollout's leading axes are [T, N] also for a log σ that all states share.
+        return action, jax.tree.map(lambda x: jnp.broadcast_to(x, jax.tree.leaves(pi)[0].shape), pi)
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """One step of the policy and `value_epochs` passes of minibatch gradient steps on V."""
+        data = self.advantages(learner, rollout)
+        params, metrics = self.improve(learner.params, data)
+        x = params.encode(data.obs)  # a shared body keeps still while V is fitted, or the policy would move
+
+        def gradient_step(carry, batch):
+            critic, opt_state = carry
+            loss, grads = jax.value_and_grad(self.value_loss)(critic, *batch)
+            updates, opt_state = self.optimizer().update(grads, opt_state)
+            return (optax.apply_updates(critic, updates), opt_state), loss
+
+        def epoch(carry, key):
+            parts = minibatches((x, data.target), self.num_minibatches, key)
+            return jax.lax.scan(gradient_step, carry, parts)
+
+        carry: Any = params.critic, learner.opt_state
+        (critic, opt_state), losses = jax.lax.scan(epoch, carry, jax.random.split(key, self.value_epochs))
+        params = eqx.tree_at(lambda p: p.critic, params, critic)
+        metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
+        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        return learner, metrics
+
+    def improve(self, params: ActorCritic, b: Batch) -> tuple[ActorCritic, dict[str, Array]]:
+        """One natural gradient step, as long as the trust region allows, and the line search along it."""
+        theta, join = split(params)
+        before, g = jax.value_and_grad(lambda theta: self.loss(join(theta), b))(theta)
+        product = fisher_product(lambda theta: divergence(join(theta), b), theta, self.damping)
+        x, _ = cg(product, -g, tol=self.cg_tolerance, maxiter=self.cg_iterations)
+        fx = product(x)
+        # The largest step whose KL divergence is δ by the quadratic model: ½ s² x'Fx = δ. No gradient, no step.
+        step = jnp.sqrt(2 * self.delta / jnp.maximum(x @ fx, 1e-12)) * x
+        metrics = {"cg/residual": jnp.linalg.norm(fx + g) / jnp.maximum(jnp.linalg.norm(g), 1e-12)}
+
+        def attempt(best, length):
+            new = theta + length * step
+            better = (self.loss(join(new), b) < before) & (divergence(join(new), b) <= self.delta)
+            return jnp.where((best == 0) & better, length, best), None
+
+        length = jnp.float32(1)
+        if self.line_search:
+            lengths = self.shrink ** jnp.arange(self.backtracks, dtype=jnp.float32)
+            length, _ = jax.lax.scan(attempt, jnp.float32(0), lengths)
+        metrics |= {"line_search/length": length, "line_search/accepted": jnp.float32(length > 0)}
+        return join(jnp.where(length > 0, theta + length * step, theta)), metrics
+
+    def loss(self, params: ActorCritic, b: Batch) -> Array:
+        """Minus the surrogate L of equation 14, with standardised advantages."""
+        logp, logp_old = params.policy(b.obs).log_prob(b.action), b.pi_old.log_prob(b.action)
+        return -(jnp.exp(logp - logp_old) * standardise(b.adv)).mean()
+
+    def value_loss(self, critic: MLP, x: Array, target: Array) -> Array:
+        """Mean squared error of V; `x` is what the critic reads: [B, ...]."""
+        return jnp.square(critic(x)[..., 0] - target).mean()
+
+    def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
+        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
+        step, obs = rollout.step, self.see(learner, rollout.obs)
+        reward = step.reward
+        if learner.reward_scale is not None:
+            reward = scale_rewards(learner.reward_scale, reward)
+        value = learner.params.value(obs)
+        next_value = successor_values(lambda x: learner.params.value(self.see(learner, x)), value, rollout)
+        adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
+        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+
+    def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
+        """What the update did, measured after it on the whole rollout; the KL divergence is exact."""
+        return {
+            "loss/policy": self.loss(params, b),
+            "entropy": params.policy(b.obs).entropy().mean(),
+            "kl": divergence(params, b),
+            "explained_variance": explained_variance(b.value_old, b.target),
+        }
+
+    def see(self, learner: Learner, obs: Any) -> Any:
+        """Observations as the networks get them."""
+        return obs if learner.obs_moments is None else normalise(learner.obs_moments, obs)
+
+    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
+        """The running statistics with this rollout's samples, for the *next* rollout."""
+        obs_moments, scale = learner.obs_moments, learner.reward_scale
+        if obs_moments is not None:
+            obs_moments = merge(obs_moments, rollout.obs)
+        if scale is not None:
+            scale = merge_rewards(scale, rollout.step.reward, rollout.step.done, self.gamma)
+        return obs_moments, scale
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam, for V."""
+        return optax.flatten(optax.adam(self.lr, eps=1e-5))  # one vector is faster than many
+
+
+def divergence(params: ActorCritic, b: Batch) -> Array:
+    """The mean of KL(π_old || π) over the rollout, exactly, in nats."""
+    pi_old: Any = b.pi_old
+    return pi_old.kl(params.policy(b.obs)).mean()
+
+
+def fisher_product(kl: Callable[[Array], Array], theta: Array, damping: float) -> Callable[[Array], Array]:
+    """v -> (F + damping I) v, with F the Hessian of `kl` at θ [P]: the derivative of its gradient along v.
+
+    At θ_old, where KL(π_old || π_θ) has its minimum, F is the Fisher information matrix.
+    """
+    along = jax.linearize(jax.grad(kl), theta)[1]  # forward over reverse; linearised once for all products
+    return lambda v: along(v) + damping * v
+
+
+def split(params: ActorCritic) -> tuple[Array, Callable[[Array], ActorCritic]]:
+    """All parameters but the critic's as one vector θ [P], and what puts such a vector in their place."""
+    theta, unravel = ravel_pytree(eqx.tree_at(lambda p: p.critic, params, None))
+
+    def join(theta: Array) -> ActorCritic:
+        return eqx.tree_at(lambda p: p.critic, unravel(theta), params.critic, is_leaf=lambda x: x is None)
+
+    return theta, join

@@ -1,0 +1,157 @@
+"""Gymnasium environments behind `VecEnv`: by id, from an environment, its constructor, or a vector environment."""
+
+import contextlib
+import copy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+
+from swingup.envs.adapters.gymnasium_vector import VectorPool
+from swingup.envs.adapters.host import HostVec, Outcome, convert, gather, name_of
+from swingup.errors import ConfigError
+
+VECTORIZATIONS = ("sync", "async")
+Source = gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
+EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+
+
+def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **options: Any) -> HostVec:
+    """`num_envs` environments by Gymnasium's id; `options` go to `gymnasium.make`, for Atari to `make_game`.
+
+    `vectorization` is "sync", one after the other in this process, or "async", a process for each.
+    Raises `ConfigError` for an unknown vectorization, a missing extra, or a space that is not supported.
+    """
+    atari = name.startswith("ALE/")
+    sign = atari and options.pop("reward_clip", True)
+    point = str(getattr(gymnasium.registry.get(name), "entry_point", ""))
+    extra = "atari" if atari else next((EXTRAS[m] for m in EXTRAS if point.startswith(m)), None)
+    build = partial(gymnasium.make, name, disable_env_checker=True, **options)
+    try:
+        if atari:
+            from swingup.envs.adapters.atari import make_game
+
+            build = partial(make_game, name, **options)
+        with _without_log() if extra == "mujoco" else contextlib.nullcontext():
+            return wrap(build, num_envs, vectorization, name=name, reward_sign=sign)
+    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+        cure = f"; pip install 'swingup[{extra}]'" if extra else ""
+        raise ConfigError(f"{name} cannot be opened: {error}{cure}") from None
+    except (gymnasium.error.Error, TypeError) as error:
+        raise ConfigError(f"{name} cannot be opened: {error}") from None
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """MuJoCo 4 warns of an attribute in Gymnasium's own models, for each environment and in a file; not here."""
+    try:
+        mujoco: Any = import_module("mujoco")
+    except ImportError:  # Gymnasium says it better
+        yield
+        return
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None if "settotalmass" in text else print(text, file=sys.stderr))
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def wrap(
+    source: Source,
+    num_envs: int | None = None,
+    vectorization: str = "sync",
+    *,
+    name: str | None = None,
+    reward_sign: bool = False,
+) -> HostVec:
+    """A Gymnasium environment, its constructor, or a vector environment, as a `VecEnv` on the host.
+
+    An environment is used itself and, for more than one, made again from its spec or copied. A vector
+    environment may reset itself in any mode that can be turned into the same-step convention. `reward_sign`:
+    the algorithm sees the sign of each reward, episode returns count the reward itself.
+    Raises `ConfigError` where that is not possible, saying what to do instead.
+    """
+    if vectorization not in VECTORIZATIONS:
+        raise ConfigError(f"vectorization is 'sync' or 'async', not {vectorization!r}")
+    if isinstance(source, VectorEnv):
+        if num_envs not in (None, source.num_envs):
+            raise ConfigError(
+                f"the environment has num_envs={source.num_envs}, the algorithm wants {num_envs}"
+            )
+        return HostVec(VectorPool(source, name), reward_sign)
+    count = 1 if num_envs is None else num_envs
+    if count < 1:
+        raise ConfigError(f"num_envs must be at least 1, not {count}")
+    if vectorization == "sync":
+        return HostVec(ListPool(_several(source, count), name), reward_sign)
+    if isinstance(source, gymnasium.Env):
+        raise ConfigError(
+            "vectorization='async' needs a constructor, such as lambda: MyEnv(), not an environment"
+        )
+    # Processes are spawned: a fork of a process in which JAX has threads may wait for ever.
+    env = AsyncVectorEnv([source] * count, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
+    return HostVec(VectorPool(env, name), reward_sign)
+
+
+def _several(source: Any, count: int) -> list[gymnasium.Env]:
+    if not isinstance(source, gymnasium.Env):
+        return [source() for _ in range(count)]
+    envs = [source]
+    while len(envs) < count:
+        twin: Any = None
+        # Either may fail in any way: a spec that lacks a wrapper, a handle that cannot be copied.
+        with contextlib.suppress(Exception):
+            twin = gymnasium.make(source.spec) if source.spec else None
+        if type(twin) is not type(source) or type(twin.unwrapped) is not type(source.unwrapped):
+            with contextlib.suppress(Exception):
+                twin = copy.deepcopy(source)
+        if twin is None:
+            raise ConfigError(
+                f"{type(source.unwrapped).__name__} cannot be copied, and {count} are wanted: pass a "
+                "constructor instead, such as lambda: MyEnv(), or use --num-envs 1"
+            )
+        envs.append(twin)
+    return envs
+
+
+class ListPool:
+    """Environments stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others."""
+
+    def __init__(self, envs: Sequence[gymnasium.Env], name: str | None = None):
+        self.envs, self.num_envs, self.name = list(envs), len(envs), name or name_of(envs[0])
+        first = envs[0]
+        for env in envs:
+            if not isinstance(env, gymnasium.Env):
+                raise ConfigError(f"a constructor must return a gymnasium.Env, not {type(env).__name__}")
+            if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
+                raise ConfigError(f"{self.name}: the environments of one batch differ in their spaces")
+        self.observation_space = convert(first.observation_space, self.name, "observation")
+        self.action_space = convert(first.action_space, self.name, "action")
+        self._action_type = first.action_space.dtype
+
+    def reset(self, start: int, seeds: list[int]) -> np.ndarray:
+        rows = [env.reset(seed=seed)[0] for env, seed in zip(self.envs[start:], seeds, strict=False)]
+        return gather(rows, self.observation_space, self.name)
+
+    def restart(self, rows: np.ndarray) -> np.ndarray:
+        return gather([self.envs[i].reset()[0] for i in rows], self.observation_space, self.name)
+
+    def step(self, start: int, action: np.ndarray) -> Outcome:
+        envs = self.envs[start : start + len(action)]
+        answers = [env.step(a) for env, a in zip(envs, action.astype(self._action_type), strict=True)]
+        obs, reward, terminated, truncated, _ = zip(*answers, strict=True)
+        reward = np.array(reward, np.float64)
+        if reward.shape != (len(envs),):
+            raise ConfigError(f"{self.name}: a reward is an array of shape {reward.shape[1:]}, not a number")
+        obs = gather(obs, self.observation_space, self.name)
+        return Outcome(obs, reward, np.array(terminated, bool), np.array(truncated, bool))
+
+    def close(self) -> None:
+        for env in self.envs:
+            env.close()

@@ -1,0 +1,99 @@
+"""Gymnasium's vector environments, a user's own or `AsyncVectorEnv`, in whichever mode they reset themselves."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from swingup.envs.adapters.host import Outcome, convert, gather, name_of
+from swingup.errors import ConfigError
+
+
+class VectorPool:
+    """A Gymnasium vector environment whose resets are under our control.
+
+    DISABLED: it resets the rows it is told to. SAME_STEP: it has reset the rows that ended when the step
+    returns, and hands over their last observations. NEXT_STEP spends an env step of each row that ended on
+    its reset, which cannot be undone from outside, and is refused. A `SyncVectorEnv` is switched to DISABLED
+    in any case: in SAME_STEP, too, it loses last observations of environments that write over their own arrays.
+    """
+
+    def __init__(self, env: VectorEnv, name: str | None = None):
+        self.env: Any = env
+        self.num_envs = env.num_envs
+        self.name = name or name_of(env)
+        self.observation_space = convert(env.single_observation_space, self.name, "observation")
+        self.action_space = convert(env.single_action_space, self.name, "action")
+        self._same_step = _settle(env, self.name) is AutoresetMode.SAME_STEP
+        self._many_seeds = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._fresh = np.empty(0)  # in SAME_STEP: the observations after the resets, [N, ...]
+
+    def reset(self, start: int, seeds: list[int]) -> np.ndarray:
+        rows = np.arange(start, start + len(seeds))
+        if len(seeds) == self.num_envs:
+            # Vector environments of other makes derive what they need from one number.
+            obs, _ = self.env.reset(seed=list(seeds) if self._many_seeds else seeds[0])
+        elif self._many_seeds:
+            padded = [None] * start + seeds + [None] * (self.num_envs - start - len(seeds))
+            obs, _ = self.env.reset(seed=padded, options={"reset_mask": self._mask(rows)})
+        else:
+            raise ConfigError(
+                f"{self.name}: {type(self.env.unwrapped).__name__} cannot seed some of its rows"
+            )
+        return self._gather(obs)[rows]
+
+    def restart(self, rows: np.ndarray) -> np.ndarray:
+        if self._same_step:
+            return self._fresh[rows]
+        return self._gather(self.env.reset(options={"reset_mask": self._mask(rows)})[0])[rows]
+
+    def step(self, start: int, action: np.ndarray) -> Outcome:
+        if len(action) != self.num_envs:
+            raise ConfigError(f"{self.name}: {type(self.env).__name__} steps all of its rows or none")
+        action = action.astype(self.env.single_action_space.dtype)
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs = self._gather(obs)
+        if self._same_step:
+            self._fresh, obs = obs, obs.copy()
+            for i in np.flatnonzero(terminated | truncated):
+                if "final_obs" not in info:
+                    raise ConfigError(
+                        f"{self.name}: in mode SAME_STEP info['final_obs'] must hold last observations"
+                    )
+                obs[i] = gather([info["final_obs"][i]], self.observation_space, self.name)[0]
+        return Outcome(
+            obs, np.array(reward, np.float64), np.array(terminated, bool), np.array(truncated, bool)
+        )
+
+    def close(self) -> None:
+        self.env.close()
+
+    def _mask(self, rows: np.ndarray) -> np.ndarray:
+        return np.isin(np.arange(self.num_envs), rows)
+
+    def _gather(self, obs: Any) -> np.ndarray:
+        return gather(obs, self.observation_space, self.name)
+
+
+def _settle(env: VectorEnv, name: str) -> AutoresetMode:
+    """The mode in which the environment resets itself from now on: DISABLED or SAME_STEP."""
+    inner: Any = env.unwrapped
+    # The attribute first: Gymnasium writes the mode in the metadata of the environment's *class*, where the
+    # vector environment that was opened last has overwritten the others'.
+    mode = getattr(inner, "autoreset_mode", None) or env.metadata.get("autoreset_mode")
+    try:
+        mode = AutoresetMode(mode)
+    except ValueError:
+        raise ConfigError(
+            f"{name}: metadata['autoreset_mode'] is {mode!r}, not one of Gymnasium's modes"
+        ) from None
+    if env is inner and isinstance(inner, SyncVectorEnv):  # no wrapper relies on its mode
+        inner.autoreset_mode = AutoresetMode.DISABLED
+        inner.metadata = inner.metadata | {"autoreset_mode": AutoresetMode.DISABLED}
+        return AutoresetMode.DISABLED
+    if mode is not AutoresetMode.NEXT_STEP:
+        return mode
+    raise ConfigError(
+        f"{name}: {type(env).__name__} resets in mode NEXT_STEP, which spends a step of each episode on its "
+        "reset: open it with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED or SAME_STEP"
+    )

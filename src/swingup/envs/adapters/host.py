@@ -1,0 +1,179 @@
+"""Environments on the host behind `VecEnv`: the same-step convention, episode statistics, seeds and parts.
+
+A `Pool` only resets and steps rows; everything that the adapters share is here, once.
+"""
+
+import copy
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jax import Array
+
+from swingup.errors import ConfigError
+from swingup.spaces import Box, Discrete, Space
+from swingup.types import Step
+
+
+class Outcome(NamedTuple):
+    """What `n` environments answer to `n` actions, before any of them is reset."""
+
+    obs: np.ndarray  # [n, ...] the true successor, a copy that nobody writes to later
+    reward: np.ndarray  # [n] float64
+    terminated: np.ndarray  # [n] bool
+    truncated: np.ndarray  # [n] bool
+
+
+class Pool(Protocol):
+    """`num_envs` environments that do not reset themselves; rows are numbered from 0."""
+
+    name: str
+    num_envs: int
+    observation_space: Space
+    action_space: Space
+
+    def reset(self, start: int, seeds: list[int]) -> np.ndarray:
+        """Seed and reset the rows from `start` on, one for each seed: their observations [n, ...]."""
+        ...
+
+    def restart(self, rows: np.ndarray) -> np.ndarray:
+        """Reset these rows, which have ended, with the generators they have: observations [n, ...]."""
+        ...
+
+    def step(self, start: int, action: np.ndarray) -> Outcome:
+        """Step the rows from `start` on, one for each action."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HostVec:
+    """The environments of a pool, or some of them, in the same-step convention of `Step`.
+
+    It holds state: `reset` begins anew, `step` goes on from wherever the last call left off, and what
+    it is given and returns as the environments' state is `()`. Arrays are NumPy's, float32 where float.
+    With `reward_sign`, the algorithm sees the sign of each reward; episode returns count the reward itself.
+    """
+
+    jittable = False
+
+    def __init__(self, pool: Pool, reward_sign: bool = False):
+        self._pool, self._start, self.reward_sign = pool, 0, reward_sign
+        self.name, self.num_envs = pool.name, pool.num_envs
+        self.observation_space, self.action_space = pool.observation_space, pool.action_space
+        self._return, self._length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, np.int32)
+
+    def part(self, start: int, count: int) -> "HostVec":
+        """A view of the rows start .. start+count-1: they are shared, and no other row is touched.
+
+        Its `reset(key)` seeds these rows as a stand-alone `HostVec` of `count` environments does. Raises
+        `ConfigError` where there are no such rows.
+        """
+        if not 0 <= start < start + count <= self.num_envs:
+            raise ConfigError(f"no rows {start} to {start + count - 1} among {self.num_envs} environments")
+        view = copy.copy(self)
+        view._start, view.num_envs = self._start + start, count
+        view._return, view._length = self._return[start : start + count], self._length[start : start + count]
+        return view
+
+    def reset(self, key: Array) -> tuple[tuple, np.ndarray]:
+        """First observations [N, ...] of new episodes, from generators that the key determines.
+
+        Later episodes go on with the same generators, so a key fixes the whole stream.
+        """
+        obs = self._pool.reset(self._start, seeds_of(key, self.num_envs))
+        self._return[:], self._length[:] = 0, 0
+        return (), obs
+
+    def draw(self, key: Array, num_steps: int) -> tuple:
+        """Nothing: the environments have generators of their own."""
+        return ()
+
+    def step(self, state: tuple, action: Any, noise: Any = ()) -> tuple[tuple, Step]:
+        """Step with actions [N, ...] in the environment's units; those that ended start anew at once.
+
+        Raises `ConfigError` where the number of actions is not the number of environments.
+        """
+        action = np.asarray(action)
+        if action.shape[:1] != (self.num_envs,):
+            raise ConfigError(
+                f"{self.name}: actions of shape {action.shape} for {self.num_envs} environments"
+            )
+        next_obs, reward, terminated, truncated = self._pool.step(self._start, action)
+        truncated = truncated & ~terminated  # where both hold, the MDP's own end wins
+        done = terminated | truncated
+        self._return += reward
+        self._length += 1
+        ep_return, ep_length = self._return.astype(np.float32), self._length.copy()
+        obs, ended = next_obs, np.flatnonzero(done)
+        if ended.size:
+            obs = next_obs.copy()
+            obs[ended] = self._pool.restart(self._start + ended)
+            self._return[ended], self._length[ended] = 0, 0
+        reward = (np.sign(reward) if self.reward_sign else reward).astype(np.float32)
+        fields: Any = obs, next_obs, reward, terminated, truncated, ep_return, ep_length
+        return (), Step(*fields)
+
+    def close(self) -> None:
+        """Give back what the environments hold: processes, threads, windows."""
+        self._pool.close()
+
+
+def seeds_of(key: Array, count: int) -> list[int]:
+    """`count` seeds of 31 bits, from a child each of the `SeedSequence` of the key's data.
+
+    Not seed, seed + 1, ...: those of neighbouring keys would overlap.
+    """
+    data = np.asarray(jax.random.key_data(key)).ravel().tolist()
+    return [int(child.generate_state(1)[0] >> 1) for child in np.random.SeedSequence(data).spawn(count)]
+
+
+def convert(space: Any, name: str, role: str) -> Space:
+    """A Gymnasium space as ours; floats become float32 and long integers int32, as JAX has them.
+
+    Raises `ConfigError` naming the kind for a space without a counterpart; `role` is "observation" or "action".
+    """
+    kind = type(space).__name__
+    if kind == "Discrete" and space.start == 0:
+        return Discrete(int(space.n))
+    if kind == "Box":
+        try:
+            return Box.of(space.low, space.high, tuple(space.shape), narrow(space.dtype))
+        except ValueError as error:
+            raise ConfigError(f"{name}: its {role} space cannot be used: {error}") from None
+    cure = {
+        "Dict": "flatten it with gymnasium.wrappers.FlattenObservation",
+        "Tuple": "flatten it with gymnasium.wrappers.FlattenObservation",
+        "Discrete": "number from 0 in a gymnasium.ActionWrapper or ObservationWrapper",
+    }.get(kind, "turn it into one of these in a gymnasium wrapper")
+    shown = f"Discrete with start={space.start}" if kind == "Discrete" else kind
+    raise ConfigError(
+        f"{name}: {role} spaces of kind {shown} are not supported, only Box and Discrete; {cure}"
+    )
+
+
+def narrow(dtype: Any) -> str:
+    """The dtype that observations have on arrival: float32 for every float, int32 for int64."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return "float32"
+    return "int32" if dtype.name == "int64" else dtype.name
+
+
+def name_of(env: Any) -> str:
+    """A Gymnasium environment's id, or its class where it has none."""
+    spec = getattr(env, "spec", None)
+    return spec.id if spec is not None else type(getattr(env, "unwrapped", env)).__name__
+
+
+def gather(rows: Any, space: Space, name: str) -> np.ndarray:
+    """Observations of several environments as one new array [n, *shape]; `ConfigError` if a shape is wrong."""
+    dtype = np.int32 if isinstance(space, Discrete) else space.dtype
+    try:
+        out = np.array(rows, dtype)
+    except ValueError:
+        out = None
+    if out is None or out.shape[1:] != space.shape:
+        got = sorted({np.shape(row) for row in rows})
+        raise ConfigError(f"{name}: observations have the shapes {got}, the space says {space.shape}")
+    return out

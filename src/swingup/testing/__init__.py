@@ -1,0 +1,76 @@
+"""`check_env`: does an environment keep to the conventions that every algorithm here relies on?"""
+
+from typing import Any
+
+from swingup.envs import Vec, canonical, make
+from swingup.errors import ConfigError
+from swingup.testing.faults import FAULTS, NOTES, Finding, finding
+from swingup.testing.single import check_gymnasium, check_pure
+from swingup.testing.vector import check_vec
+
+
+def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0) -> list[Finding]:
+    """What is wrong with an environment, found by playing it: an empty list if nothing, and notes at the end.
+
+    `env` is an id, a `VecEnv`, an `Env`, a gymnax-style object, or a Gymnasium environment, its constructor or
+    a Gymnasium vector environment. A `VecEnv` brings its own number of environments. What is checked: that spaces,
+    shapes and types agree; that observations and rewards are finite and within bounds; the same-step
+    convention (`swingup.types.Step`), with no dead transition and no last observation lost; that episode
+    statistics add up; that keys, and they alone, decide what happens; and that nothing is written over.
+    Raises `ConfigError` for an unknown id or an impossible size.
+    """
+    if env_steps < 2:
+        raise ConfigError(f"env_steps must be at least 2, not {env_steps}")
+    found: list[Finding] = []
+    if isinstance(env, str):
+        env = canonical(env)
+    elif _is_gymnasium(env):
+        found += check_gymnasium(env)
+    elif hasattr(env, "num_envs"):
+        num_envs = env.num_envs
+    elif not hasattr(env, "reset_env") and hasattr(env, "step"):
+        if missing := [n for n in ("name", "observation_space", "action_space") if not hasattr(env, n)]:
+            return [finding("attribute-missing", name=missing[0])]
+        found += check_pure(env)
+    if not any(not f.note for f in found):  # what has the wrong form cannot be played
+        found += _opened(env, num_envs, env_steps, seed)
+    return sorted(found, key=lambda f: f.note)
+
+
+def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]:
+    opened: Any = None
+    try:
+        opened = make(env, num_envs)
+        if isinstance(opened, Vec) and (found := list(check_pure(opened.env))):
+            return found
+        return check_vec(opened, env_steps, seed)
+    except ConfigError as error:
+        return [finding("cannot-open", error=error)]
+    finally:
+        close = getattr(opened, "close", None)
+        if close and opened is not env:
+            close()
+
+
+def _is_gymnasium(env: Any) -> bool:
+    """A Gymnasium environment or a constructor of one; importing Gymnasium only where it may be."""
+    if hasattr(env, "num_envs"):
+        return False
+    return callable(env) or any(c.__module__.startswith("gymnasium.") for c in type(env).__mro__)
+
+
+def command(env: str, num_envs: int, env_steps: int) -> int:
+    """Print what `check_env` finds: 1 if there are faults, 0 if not."""
+    if num_envs < 1:
+        raise ConfigError(f"--num-envs must be at least 1, not {num_envs}")
+    found = check_env(env, num_envs, env_steps)
+    for one in found:
+        print(one)
+    faults = sum(not f.note for f in found)
+    print(
+        f"{canonical(env)}: {faults or 'no'} fault{'s' * (faults != 1)} in {env_steps} env steps of {num_envs}"
+    )
+    return 1 if faults else 0
+
+
+__all__ = ["FAULTS", "NOTES", "Finding", "check_env"]

@@ -1,0 +1,101 @@
+"""Playing an environment with given actions and writing down everything it says."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from swingup.spaces import Discrete, Space
+from swingup.testing.faults import Finding, finding, first_line
+from swingup.types import Step, VecEnv
+
+
+class Record(NamedTuple):
+    """T env steps of N environments, as NumPy arrays."""
+
+    obs: np.ndarray  # [T, N, ...] acted on
+    step: Step  # [T, N, ...]
+    overwritten: tuple[str, ...]  # which arrays of earlier steps later steps have changed
+
+
+def actions(space: Space, num_steps: int, num_envs: int, seed: int) -> np.ndarray:
+    """Random actions [T, N, ...] in the environment's units; the first are the bounds, or each action once."""
+    rng, shape = np.random.default_rng(seed), (num_steps, num_envs)
+    if isinstance(space, Discrete):
+        out = rng.integers(0, space.n, shape)
+        out.reshape(-1)[: space.n] = np.arange(space.n)[: out.size]
+        return out.astype(np.int32)
+    low, high = extremes(space)
+    out = low + (high - low) * rng.random((*shape, *space.shape))
+    out[0], out[1:2] = low, high
+    return np.clip(out, low, high).astype(space.dtype)
+
+
+def extremes(space: Space) -> tuple[Any, Any]:
+    """The smallest and the largest action; -1 and 1 where there is no bound."""
+    if isinstance(space, Discrete):
+        return 0, space.n - 1
+    low, high = (b.astype(np.float64) for b in space.bounds)
+    return np.where(np.isfinite(low), low, -1.0), np.where(np.isfinite(high), high, 1.0)
+
+
+def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
+    """Reset with the key and play the actions [T, N, ...]; or what is wrong with the answers' form."""
+    k_reset, k_env = jax.random.split(key)
+    try:
+        state, obs = env.reset(k_reset)
+    except Exception as error:  # it is other people's code: anything may come
+        return finding("reset-raises", error=first_line(error))
+    draw, step_env = env.draw, env.step
+    if env.jittable:
+        draw, step_env = jax.jit(draw, static_argnums=1), jax.jit(step_env)
+    noise = draw(k_env, len(action))
+    rows, kept, before = [], [], [np.array(obs)]
+    for time, a in enumerate(action):
+        try:
+            state, step = step_env(state, a, jax.tree.map(lambda x, time=time: x[time], noise))
+        except Exception as error:
+            return finding("step-raises", error=first_line(error), time=time, action=a.tolist())
+        if time == 0 and (fault := form(env, before[0], step)):
+            return fault
+        copied: Any = map(np.array, step)
+        copy = Step(*copied)
+        rows.append(copy)
+        kept.append(step)
+        before.append(copy.obs)
+    changed = {
+        f"Step.{name}"
+        for name in Step._fields
+        for then, now in zip(rows, kept, strict=True)
+        if not np.array_equal(getattr(then, name), np.asarray(getattr(now, name)), equal_nan=True)
+    }
+    columns: Any = (np.stack(column) for column in zip(*rows, strict=True))
+    return Record(np.stack(before[:-1]), Step(*columns), tuple(sorted(changed)))
+
+
+def form(env: VecEnv, first: np.ndarray, step: Any) -> Finding | None:
+    """The first thing wrong with the shapes and types of what reset and step returned."""
+    n, space = env.num_envs, env.observation_space
+    if first.shape[:1] != (n,):
+        return finding("num-envs", says=n, got=first.shape[0] if first.ndim else "no")
+    if not isinstance(step, Step):
+        return finding("step-returns", got=f"a {type(step).__name__} in the place of a Step")
+    want = ("int32" if isinstance(space, Discrete) else space.dtype, (n, *space.shape))
+    for obs in (first, np.asarray(step.obs), np.asarray(step.next_obs)):
+        if obs.shape != want[1]:
+            return finding("obs-shape", got=obs.shape, want=want[1])
+        if obs.dtype.name != want[0]:
+            return finding("obs-dtype", got=obs.dtype.name, want=want[0])
+    reward = np.asarray(step.reward)
+    if reward.shape != (n,):
+        return finding("reward-shape", got=reward.shape, want=(n,))
+    if reward.dtype != np.float32:
+        return finding("reward-dtype", got=reward.dtype.name)
+    for name in ("terminated", "truncated"):
+        flag = np.asarray(getattr(step, name))
+        if flag.dtype != bool:
+            return finding("flag-type", name=name, got=flag.dtype.name)
+        if flag.shape != (n,):
+            return finding("flag-shape", name=name, got=flag.shape, want=(n,))
+    return None
