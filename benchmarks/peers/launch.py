@@ -81,7 +81,7 @@ def measure(peer: str, options: list[str], *, timeout: float, cache: str | None 
         last = (err.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
         return {"status": "failed", "error": last.replace(str(REPO), ".")}
     result = json.loads(lines[-1])
-    result["start_to_finish_seconds"] = result.pop("finished_at") - started
+    result["start_to_finish_seconds"] = result.pop("finished_at") - result.pop("started_at", started)
     return {"status": "ok", **result, "cpu_seconds": _children_cpu_seconds() - cpu_before}
 
 

@@ -81,6 +81,7 @@ def start(args: argparse.Namespace) -> None:
             "CartPole-v1",
         ]
         command += ["--env-steps", str(args.env_steps), "--out", str(out), "--json", *flags]
+        started_at = time.time()  # of the command, not of this script that watches it
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         metrics = out / "metrics.csv"
         while not (metrics.exists() and metrics.read_text().count("\n") >= 2):  # header and one row
@@ -98,6 +99,7 @@ def start(args: argparse.Namespace) -> None:
         compile_seconds=result["compile_seconds"],
         run_seconds=[result["run_seconds"]],
         packages=PACKAGES,
+        started_at=started_at,
         finished_at=updated_at,
         evaluation_and_exit_seconds=ended_at - updated_at,
     )

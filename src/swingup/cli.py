@@ -29,6 +29,7 @@ usage: swingup COMMAND ...          swingup COMMAND --help lists a command's opt
   plot RUN...      learning curves with intervals           swingup plot RUN... --out curve.png
   digest RUN       one SHA-256 over all arrays of the newest checkpoint
   list WHAT        algos, envs or presets
+  check-env ENV    play an environment and report what breaks the conventions
 
   --version        print the version
   --debug          with any command: show the traceback of an error
@@ -377,6 +378,13 @@ def show(args: list[str]) -> None:
             print(f"{algo:<6}{env:<34}{p.env_steps:>12,} env steps   {p.result}")
 
 
+def check(args: list[str]) -> int:
+    """Check that an environment keeps to the conventions that the algorithms rely on."""
+    from swingup.testing import CheckOptions, command
+
+    return command(parse(CheckOptions, "check-env", args))
+
+
 def _load(path: Path) -> Any:
     """A run, with JAX set up for it."""
     from swingup import config, experiment
@@ -394,4 +402,5 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "plot": plot,
     "digest": digest,
     "list": show,
+    "check-env": check,
 }

@@ -5,11 +5,10 @@ chunk is a run-time argument, so one compilation serves every length, and neithe
 logging interval can change a number.
 """
 
-import time
+import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,9 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from swingup.clock import Clock
 from swingup.errors import NonFiniteError
+from swingup.hosts import Loop
+from swingup.parallel import axes, mesh_of, part, place, setting, shard
 from swingup.rollout import nonfinite
 from swingup.types import Algorithm, State, VecEnv
 
@@ -37,35 +39,10 @@ class Progress(NamedTuple):
     iterations: int  # iterations of the whole run
     state: State  # leading axis [S]; donated to the next chunk, so copy what you keep
     metrics: Metrics  # {name: [S, chunk]}
-    clock: "Clock"
+    clock: Clock
 
 
 Callback = Callable[[Progress], None]
-
-
-@dataclass
-class Clock:
-    """Seconds, by what they were spent on; durations come from a monotonic clock."""
-
-    compile_seconds: float = 0.0
-    run_seconds: float = 0.0
-    env_seconds: float = 0.0  # of run_seconds, on the host
-    act_seconds: float = 0.0
-    update_seconds: float = 0.0
-
-    def split(self) -> dict[str, float]:
-        """On the host: the seconds of stepping environments, of acting, of updates."""
-        parts = {name: getattr(self, name) for name in ("env_seconds", "act_seconds", "update_seconds")}
-        return {name: round(x, 3) for name, x in parts.items()} if self.env_seconds else {}
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the duration of a block to `name`."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
 
 
 def root_key(seed: int, purpose: str) -> Array:
@@ -82,6 +59,29 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     return jax.tree.map(lambda *x: jnp.stack(x), *states)
 
 
+def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+    """`init`; and meanwhile, on another core, compile the chunk that `run` needs.
+
+    It is called on zeros for no iterations: then it need not wait for the state that `init` compiles for.
+    """
+    if not env.jittable:
+        return init(algo, env, seeds)
+    shapes, mesh = jax.eval_shape(lambda: init(algo, env, seeds)), mesh_of(len(seeds))
+
+    def zeros(x):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            bits: Any = np.zeros((*x.shape, 2), np.uint32)
+            return jax.random.wrap_key_data(bits)
+        return np.zeros(x.shape, x.dtype)
+
+    with ThreadPoolExecutor(1) as pool:
+        state = pool.submit(init, algo, env, seeds)
+        if sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) < 10**7:  # not twice a large replay
+            none = place(jax.tree.map(zeros, shapes), mesh)
+            _device_chunk(algo, none, jnp.int32(0), env=env, chunk=CHUNK, mesh=mesh)
+        return jax.block_until_ready(state.result())
+
+
 def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
     """A state after `done` iterations with fresh environments, where these live on the host and are lost."""
     if not hasattr(env, "part"):
@@ -92,52 +92,9 @@ def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State
     return state._replace(actor=state.actor._replace(obs=obs))
 
 
-def part(env: Any, i: int, seeds: int) -> VecEnv:
-    """The environments of the i-th seed."""
-    count = env.num_envs // seeds
-    return env.part(i * count, count) if hasattr(env, "part") and seeds > 1 else env
-
-
 @partial(jax.jit, static_argnames="env")
 def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
     return jax.vmap(lambda algo, key: algo.init(env, key), in_axes=(axes(algo), 0))(algo, keys)
-
-
-def axes(algo: Algorithm) -> Any:
-    """`vmap` axes of an algorithm: a float hyperparameter given as an array [S] differs between seeds."""
-    return jax.tree.map(lambda x: 0 if np.ndim(x) else None, algo)
-
-
-def mesh_of(seeds: int) -> Mesh | None:
-    """The devices that share the seeds, equally: as many as divide their number. None if that is one.
-
-    On CPU there is one device unless `machine.set_up` made one per core.
-    """
-    devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if seeds % n == 0)
-    return Mesh(np.array(devices[:count]), ("seed",)) if count > 1 else None
-
-
-def shard(f: Callable, algo: Algorithm, mesh: Mesh | None, *, shared: int = 0) -> Callable:
-    """`f(algo, tree [S], ..., *shared)` on every device of the mesh for its part of the seeds.
-
-    The last `shared` arguments are the same for all. Seeds never talk to each other, so no device waits.
-    """
-    if mesh is None:
-        return f
-    mine, all_ = PartitionSpec("seed"), PartitionSpec()
-    settings = jax.tree.map(lambda x: mine if np.ndim(x) else all_, algo)
-
-    def call(algo: Algorithm, *args: Any) -> Any:
-        specs = (settings, *[mine] * (len(args) - shared), *[all_] * shared)
-        return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=mine, check_vma=False)(algo, *args)
-
-    return call
-
-
-def setting(algo: Algorithm, i: int) -> Algorithm:
-    """The settings of the i-th seed."""
-    return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
 
 
 def run(
@@ -163,15 +120,12 @@ def run(
     before = clock.run_seconds
     seeds = len(jax.tree.leaves(state)[0])
     mesh = mesh_of(seeds)
-    if mesh is not None:
-        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec("seed")))
+    state = place(state, mesh)
     with clock.measure("compile_seconds"):
         if env.jittable:
             advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
             state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
         else:
-            from swingup.hosts import Loop  # which builds on this module
-
             advance = Loop(algo, env, seeds, clock)
             advance.compile(state)
     n, first = 1, done

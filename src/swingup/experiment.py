@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import checkpoint, driver, files, hosts, rollout, settings
+from swingup import checkpoint, driver, files, hosts, parallel, rollout, settings
 from swingup.algos import algorithm, name_of
 from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, read_rows, to_csv
 from swingup.config import (
@@ -179,7 +179,7 @@ def execute(
     clock = driver.Clock()
     with clock.measure("compile_seconds"):
         if state is None:
-            state = jax.block_until_ready(driver.init(algo, env, experiment.seeds))
+            state = driver.begin(algo, env, experiment.seeds)
         else:
             state = driver.restart(env, state, experiment.seeds, done)
 
@@ -235,7 +235,7 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
     for i in range(math.ceil(episodes / size)):
         k = jnp.stack([jax.random.fold_in(key, i) for key in keys])
         if env.jittable:
-            rounds.append(_play(algo, state.learner, k, env, driver.mesh_of(len(keys))))
+            rounds.append(_play(algo, state.learner, k, env, parallel.mesh_of(len(keys))))
         else:
             rounds.append(hosts.evaluate(algo, env, state.learner, k))
     return np.concatenate([np.asarray(r) for r in rounds], 1)[:, :episodes]
@@ -246,8 +246,8 @@ def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv, mesh: Any
     def one(algo, learner, key):
         return rollout.evaluate(env, lambda obs, _: algo.act(learner, obs), key)[0]
 
-    every = jax.vmap(one, in_axes=(driver.axes(algo), 0, 0))
-    return driver.shard(every, algo, mesh)(algo, learner, keys)
+    every = jax.vmap(one, in_axes=(parallel.axes(algo), 0, 0))
+    return parallel.shard(every, algo, mesh)(algo, learner, keys)
 
 
 def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[str, Any]:

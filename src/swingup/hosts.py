@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from swingup import driver
+from swingup.clock import Clock
 from swingup.distributions import noise
 from swingup.envs import Hosted
 from swingup.errors import ConfigError
+from swingup.parallel import axes, mesh_of, part, shard
 from swingup.rollout import episode_stats, nonfinite, record
 from swingup.spaces import to_env
 from swingup.types import Actor, Algorithm, Rollout, State, Step, VecEnv
@@ -58,7 +59,7 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
         return (), jax.tree.map(split, env.step((), action.reshape(-1, *action.shape[2:]), ())[1])
 
     def reset(keys):
-        return (), np.stack([driver.part(env, i, seeds).reset(key)[1] for i, key in enumerate(keys)])
+        return (), np.stack([part(env, i, seeds).reset(key)[1] for i, key in enumerate(keys)])
 
     return Rows(reset, lambda keys, t: (), step)
 
@@ -66,10 +67,10 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
 class Loop:
     """Iterations of an algorithm for all seeds; the clock learns where their seconds went."""
 
-    def __init__(self, algo: Algorithm, env: VecEnv, seeds: int, clock: driver.Clock):
+    def __init__(self, algo: Algorithm, env: VecEnv, seeds: int, clock: Clock):
         self.algo, self.clock = algo, clock
         self.rows = rows(env, seeds, algo.num_envs)
-        mesh = driver.mesh_of(seeds)
+        mesh = mesh_of(seeds)
         over = partial(_over_seeds, algo, mesh)
         self.begin, self.act = over(partial(_begin, env)), over(partial(_act, env))
         self.finish = over(_finish)
@@ -84,13 +85,14 @@ class Loop:
 
     def compile(self, state: State) -> None:
         """Compile by an iteration that touches no environment and is thrown away."""
-        no, zero = np.zeros((2, *jax.tree.leaves(state.actor.obs)[0].shape[:2]), np.float32)
-        step = Step(state.actor.obs, state.actor.obs, no, no > 0, no > 0, zero, zero.astype(np.int32))
+        zero = np.zeros(jax.tree.leaves(state.actor.obs)[0].shape[:2], np.float32)
+        fields: Any = state.actor.obs, state.actor.obs, zero, zero > 0, zero > 0, zero, zero.astype(np.int32)
+        step = Step(*fields)
         pretend = self.rows._replace(
             step=lambda env_state, action, noise: (env_state, jax.tree.map(np.asarray, step))
         )
         self.rows, rows = pretend, self.rows
-        self.clock, clock = driver.Clock(), self.clock
+        self.clock, clock = Clock(), self.clock
         self.iterate(state)
         self.rows, self.clock = rows, clock
 
@@ -121,9 +123,9 @@ def _over_seeds(algo: Algorithm, mesh: Any, f: Callable) -> Callable:
     """`f(algo, ...)` of one seed, compiled for all of them, on all devices of the mesh."""
 
     def every(algo, *args):
-        return jax.vmap(f, in_axes=(driver.axes(algo), *[0] * len(args)))(algo, *args)
+        return jax.vmap(f, in_axes=(axes(algo), *[0] * len(args)))(algo, *args)
 
-    return jax.jit(driver.shard(every, algo, mesh))
+    return jax.jit(shard(every, algo, mesh))
 
 
 def _begin(env: VecEnv, algo: Any, key: Array) -> tuple[Array, Array, Array, Array]:
@@ -152,7 +154,7 @@ def evaluate(algo: Algorithm, env: VecEnv, learner: Any, keys: Array, limit: int
     seeds = len(keys)
     per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
     all_ = rows(env, seeds, per_seed)
-    act = _over_seeds(algo, driver.mesh_of(seeds), partial(_act, env))
+    act = _over_seeds(algo, mesh_of(seeds), partial(_act, env))
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
     @jax.jit

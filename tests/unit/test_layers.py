@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "types", "spaces", "nn", "distributions", "returns", "normalise", "files", "statistics"},
     {"rollout", "envs", "replay"},
     {"algos"},
-    {"driver", "checkpoint", "callbacks", "settings", "machine", "render", "curves", "config"},
+    {"driver", "hosts", "parallel", "clock", "checkpoint", "callbacks", "settings", "machine", "render", "curves", "config", "testing"},
     {"experiment", "presets", "playback", "cli", "__main__", "__init__"},
 ]
 FILES = sorted(ROOT.rglob("*.py"))

@@ -1,12 +1,15 @@
 """`check_env`: does an environment keep to the conventions that every algorithm here relies on?"""
 
+from dataclasses import dataclass
 from typing import Any
+
+import tyro
 
 from swingup.envs import Vec, canonical, make
 from swingup.errors import ConfigError
 from swingup.testing.faults import FAULTS, NOTES, Finding, finding
 from swingup.testing.single import check_gymnasium, check_pure
-from swingup.testing.vector import check_vec
+from swingup.testing.vector import ATTRIBUTES, check_vec
 
 
 def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0) -> list[Finding]:
@@ -28,6 +31,10 @@ def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0)
         found += check_gymnasium(env)
     elif hasattr(env, "num_envs"):
         num_envs = env.num_envs
+        missing = (
+            [] if hasattr(env, "single_action_space") else [n for n in ATTRIBUTES if not hasattr(env, n)]
+        )
+        found += [finding("attribute-missing", name=name) for name in missing]
     elif not hasattr(env, "reset_env") and hasattr(env, "step"):
         if missing := [n for n in ("name", "observation_space", "action_space") if not hasattr(env, n)]:
             return [finding("attribute-missing", name=missing[0])]
@@ -59,16 +66,24 @@ def _is_gymnasium(env: Any) -> bool:
     return callable(env) or any(c.__module__.startswith("gymnasium.") for c in type(env).__mro__)
 
 
-def command(env: str, num_envs: int, env_steps: int) -> int:
+@dataclass(frozen=True)
+class CheckOptions:
+    env: tyro.conf.Positional[str]  # an id such as gymnasium:HalfCheetah-v5
+    num_envs: int = 4  # environments in the batch
+    env_steps: int = 1000  # random actions that each of them plays
+
+
+def command(options: CheckOptions) -> int:
     """Print what `check_env` finds: 1 if there are faults, 0 if not."""
-    if num_envs < 1:
-        raise ConfigError(f"--num-envs must be at least 1, not {num_envs}")
-    found = check_env(env, num_envs, env_steps)
+    if options.num_envs < 1:
+        raise ConfigError(f"--num-envs must be at least 1, not {options.num_envs}")
+    found = check_env(options.env, options.num_envs, options.env_steps)
     for one in found:
         print(one)
     faults = sum(not f.note for f in found)
     print(
-        f"{canonical(env)}: {faults or 'no'} fault{'s' * (faults != 1)} in {env_steps} env steps of {num_envs}"
+        f"{canonical(options.env)}: {faults or 'no'} fault{'s' * (faults != 1)} "
+        f"in {options.env_steps} env steps of {options.num_envs}"
     )
     return 1 if faults else 0
 

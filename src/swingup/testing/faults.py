@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "reset-returns": (
         "reset",
-        "it returned {got}",
+        "reset returned {got}",
         "Return two things: the observation and a dict or state.",
     ),
     "info": ("reset and step", "info is a {kind}", "Return a dict, if need be an empty one."),
@@ -63,7 +63,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "step-returns": (
         "step",
-        "it returned {got}",
+        "step returned {got}",
         "Gymnasium: obs, reward, terminated, truncated, info. swingup: state, Transition or Step.",
     ),
     "action-changed": (
@@ -104,7 +104,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "obs-nonfinite": (
         "observations",
-        "NaN or infinity, first in env step {time}",
+        "an observation holds NaN or infinity, first in env step {time}",
         "Look for a division by zero or an overflow in the dynamics.",
     ),
     "reward-shape": (
@@ -116,7 +116,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "reward-dtype": ("rewards", "the dtype is {got}", "Return float32."),
     "reward-nonfinite": (
         "rewards",
-        "NaN or infinity, first in env step {time}",
+        "a reward is NaN or infinite, first in env step {time}",
         "Bound the reward: a penalty that ends learning is not infinite.",
     ),
     "flag-type": ("terminated, truncated", "{name} is a {got}", "Return bool; NumPy's and JAX's will do."),

@@ -10,6 +10,8 @@ from swingup.spaces import Discrete, Space
 from swingup.testing.faults import Finding, finding, first_line
 from swingup.types import Step, VecEnv
 
+PIECE = 64  # env steps whose noise is drawn together
+
 
 class Record(NamedTuple):
     """T env steps of N environments, as NumPy arrays."""
@@ -47,14 +49,15 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
         state, obs = env.reset(k_reset)
     except Exception as error:  # it is other people's code: anything may come
         return finding("reset-raises", error=first_line(error))
-    draw, step_env = env.draw, env.step
-    if env.jittable:
-        draw, step_env = jax.jit(draw, static_argnums=1), jax.jit(step_env)
-    noise = draw(k_env, len(action))
-    rows, kept, before = [], [], [np.array(obs)]
+    noise, rows, kept, before = None, [], [], [np.array(obs)]
+    if before[0].shape[:1] != (env.num_envs,):
+        return finding("num-envs", says=env.num_envs, got=len(before[0]) if before[0].ndim else "no")
+    step_env = jax.jit(env.step) if env.jittable else env.step
     for time, a in enumerate(action):
+        if time % PIECE == 0:  # always as many, so that it compiles once
+            noise = env.draw(jax.random.fold_in(k_env, time), PIECE)
         try:
-            state, step = step_env(state, a, jax.tree.map(lambda x, time=time: x[time], noise))
+            state, step = step_env(state, a, jax.tree.map(lambda x, t=time % PIECE: x[t], noise))
         except Exception as error:
             return finding("step-raises", error=first_line(error), time=time, action=a.tolist())
         if time == 0 and (fault := form(env, before[0], step)):
@@ -77,8 +80,6 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
 def form(env: VecEnv, first: np.ndarray, step: Any) -> Finding | None:
     """The first thing wrong with the shapes and types of what reset and step returned."""
     n, space = env.num_envs, env.observation_space
-    if first.shape[:1] != (n,):
-        return finding("num-envs", says=n, got=first.shape[0] if first.ndim else "no")
     if not isinstance(step, Step):
         return finding("step-returns", got=f"a {type(step).__name__} in the place of a Step")
     want = ("int32" if isinstance(space, Discrete) else space.dtype, (n, *space.shape))
