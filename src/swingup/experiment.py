@@ -176,12 +176,9 @@ def execute(
         log.restore(read_rows(path, done), meta.get("window", {}))
     elif path:
         write_config(experiment, path)
-    clock = driver.Clock()
+    clock, seeds = driver.Clock(), experiment.seeds
     with clock.measure("compile_seconds"):
-        if state is None:
-            state = driver.begin(algo, env, experiment.seeds)
-        else:
-            state = driver.restart(env, state, experiment.seeds, done)
+        state = driver.restart(env, state, seeds, done) if state else driver.begin(algo, env, seeds)
 
     def save(p: driver.Progress) -> None:
         if path:

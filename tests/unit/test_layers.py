@@ -9,10 +9,23 @@ import swingup
 
 ROOT = Path(swingup.__file__).parent
 LAYERS = [
-    {"errors", "types", "spaces", "nn", "distributions", "returns", "normalise", "files", "statistics"},
+    {"errors", "types", "spaces", "frames", "nn", "distributions", "returns", "normalise", "files", "statistics"},
     {"rollout", "envs", "replay"},
     {"algos"},
-    {"driver", "hosts", "parallel", "clock", "checkpoint", "callbacks", "settings", "machine", "render", "curves", "config", "testing"},
+    {
+        "driver",
+        "hosts",
+        "parallel",
+        "clock",
+        "checkpoint",
+        "callbacks",
+        "settings",
+        "machine",
+        "render",
+        "curves",
+        "config",
+        "testing",
+    },
     {"experiment", "presets", "playback", "cli", "__main__", "__init__"},
 ]
 FILES = sorted(ROOT.rglob("*.py"))

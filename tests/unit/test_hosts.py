@@ -1,0 +1,145 @@
+"""Environments on the host: several seeds in one process, against single runs and against the device."""
+
+from functools import partial
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import swingup
+from swingup import PPO, driver, hosts
+from swingup.clock import Clock
+from swingup.envs import Hosted, make
+from swingup.errors import ConfigError
+from swingup.playback import animate, host_episode
+from swingup.rollout import evaluate
+
+SMALL: dict[str, Any] = {"num_envs": 2, "num_steps": 8, "epochs": 2, "num_minibatches": 2, "hidden": (8,)}
+
+
+def close(a, b, atol=1e-4):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_allclose(x, y, atol=atol, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_three_seeds_on_the_host_are_three_seeds_on_the_device(name):
+    algo, seeds = PPO(**SMALL, normalise_obs=True, normalise_reward=True), [0, 1, 7]
+    device = make(name, 2)
+    states = [
+        driver.run(algo, env, driver.init(algo, env, seeds), 2)
+        for env in (device, Hosted(device))  # type: ignore[arg-type]
+    ]
+    close(*states)
+
+
+def test_a_seed_among_others_equals_its_single_run():
+    """Same streams of the environments, same keys, same learner; only rounding may differ."""
+    algo = PPO(**SMALL)
+    both = swingup.train(algo, "gymnasium:CartPole-v1", env_steps=32, seeds=[3, 5], episodes=2)
+    for i, seed in enumerate((3, 5)):
+        alone = swingup.train(algo, "gymnasium:CartPole-v1", env_steps=32, seeds=[seed], episodes=2)
+        close(jax.tree.map(lambda x, i=i: x[i], both.state), jax.tree.map(lambda x: x[0], alone.state))
+        assert both.result["final_return"][i] == alone.result["final_return"][0]
+
+
+def test_a_learning_rate_for_each_seed_is_the_run_with_that_rate():
+    rates = np.array([1e-2, 1e-4], np.float32)
+    env = Hosted(make("CartPole-v1", 2))  # type: ignore[arg-type]
+    both = PPO(**SMALL, lr=rates)  # type: ignore[arg-type]
+    states = driver.run(both, env, driver.init(both, env, [4, 4]), 2)
+    for i, rate in enumerate(rates):
+        algo = PPO(**SMALL, lr=float(rate))
+        alone = driver.run(algo, env, driver.init(algo, env, [4]), 2)
+        close(jax.tree.map(lambda x, i=i: x[i], states), jax.tree.map(lambda x: x[0], alone))
+
+
+def test_evaluation_of_several_seeds_is_that_of_the_device():
+    algo, seeds = PPO(**SMALL), [0, 1]
+    device = make("CartPole-v1", 5)
+    learner = driver.init(algo, make("CartPole-v1", 2), seeds).learner
+    keys = jnp.stack([driver.root_key(seed, "test") for seed in seeds])
+    got = hosts.evaluate(algo, Hosted(device), learner, keys)  # type: ignore[arg-type]
+    for i in range(2):
+        one = jax.tree.map(lambda x, i=i: x[i], learner)
+        expected = evaluate(device, lambda obs, _, one=one: algo.act(one, obs), keys[i])[0]
+        np.testing.assert_array_equal(got[i], expected)
+
+
+class Counted(gymnasium.Env):
+    """Counts the calls of all its copies; episodes of five env steps."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    calls = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        Counted.calls += 1
+        self.t += 1
+        return np.full(1, self.t / 5, np.float32), 1.0, self.t == 5, False, {}
+
+
+def test_compiling_steps_no_environment():
+    Counted.calls = 0
+    run = swingup.train(PPO(**SMALL), Counted, env_steps=32, seeds=2, episodes=1)
+    played = 2 * 5  # the final evaluation
+    assert Counted.calls == 2 * 32 + played
+    np.testing.assert_array_equal(run.final_return, [5.0, 5.0])
+
+
+def test_the_seconds_on_the_host_are_told_apart():
+    env, algo, clock = Hosted(make("CartPole-v1", 2)), PPO(**SMALL), Clock()  # type: ignore[arg-type]
+    driver.run(algo, env, driver.init(algo, env, [0]), 2, clock=clock)
+    parts = clock.split()
+    assert set(parts) == {"env_seconds", "act_seconds", "update_seconds"}
+    assert 0 < sum(parts.values()) <= clock.run_seconds
+
+
+def test_a_run_resumes_with_fresh_environments(tmp_path):
+    """The learner is what it was, bit for bit; the environments begin anew, as they cannot be saved."""
+    algo = PPO(**SMALL)
+    train = partial(swingup.train, algo, "gymnasium:CartPole-v1", seeds=2, episodes=2)
+    first = train(env_steps=64, out=tmp_path / "run")
+    loaded = swingup.load(tmp_path / "run")
+    close(first.state.learner, loaded.state.learner, atol=0)
+    after = swingup.experiment.resume(tmp_path / "run", env_steps=128)
+    assert after.result["env_steps"] == 128
+    assert np.all(np.asarray(after.state.learner.iteration) == 8)
+    assert after.rows[-1]["iteration"] == 8
+
+
+class Painted(Counted):
+    """Draws the env step as a shade of grey."""
+
+    def __init__(self, render_mode="rgb_array"):
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((16, 16, 3), 50 * self.t, np.uint8) if self.render_mode else None
+
+
+def test_an_episode_on_the_host_is_drawn_by_its_environment(tmp_path):
+    run = swingup.train(PPO(**SMALL), Painted, env_steps=16, episodes=1)
+    pictures = [int(picture[0, 0, 0]) for picture, _ in host_episode(run, 0)]
+    assert pictures == [0, 50, 100, 150, 200]
+    assert "5 env steps" in animate(run, tmp_path / "agent.gif")
+    assert (tmp_path / "agent.gif").read_bytes().startswith(b"GIF")
+    blank = swingup.train(PPO(**SMALL), partial(Painted, None), env_steps=16, episodes=1)
+    with pytest.raises(ConfigError, match="render_mode='rgb_array'"):
+        animate(blank, tmp_path / "none.gif")
+
+
+def test_environments_that_are_not_seeds_times_num_envs_are_refused():
+    env = make("gymnasium:CartPole-v1", 3)
+    with pytest.raises(ConfigError, match=r"2 seeds of 2 environments are 4; .* has 3"):
+        hosts.rows(env, 2, 2)
