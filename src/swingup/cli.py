@@ -255,7 +255,8 @@ def _report(run: Any, out: Path, human: TextIO) -> None:
 
 def _new_directory(algo: str, env_id: str) -> Path:
     """runs/ppo-CartPole-v1-20261122-134500, with a number behind it if that exists."""
-    base = Path("runs") / f"{algo}-{env_id.partition(':')[2]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = env_id.partition(":")[2].partition("?")[0].replace("/", "-")  # ALE/Pong-v5?episodic_life=true
+    base = Path("runs") / f"{algo}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
     return next(path for path in names if not path.exists())
 

@@ -127,6 +127,38 @@ class CNN(eqx.Module):
         return jax.nn.relu(self.dense(x.reshape(*x.shape[:-3], -1)))
 
 
+class NatureCNN(eqx.Module):
+    """The body of DQN (Mnih et al. 2015) for frames [84, 84, C]: three convolutions, one dense layer, relu after each.
+
+    The convolutions are XLA's own: with strides they beat slices and one product, with one seed by a half.
+    """
+
+    convs: tuple[Dense, ...]  # weights [size² inputs, filters]
+    dense: Dense
+
+    def __init__(self, channels: int, outputs: int, *, key: Array):
+        k_dense, *keys = jax.random.split(key, 4)
+        inputs = (channels, 32, 64)
+        self.convs = tuple(
+            Dense(size**2 * n, filters, math.sqrt(2), key=k)
+            for (size, _, filters), n, k in zip(NATURE, inputs, keys, strict=True)
+        )
+        self.dense = Dense(7 * 7 * 64, outputs, math.sqrt(2), key=k_dense)
+
+    def __call__(self, x: Array) -> Array:
+        lead = x.shape[:-3]
+        x = x.reshape(-1, *x.shape[-3:])
+        for (size, stride, filters), conv in zip(NATURE, self.convs, strict=True):
+            kernel = conv.weight.reshape(size, size, -1, filters)
+            axes = ("NHWC", "HWIO", "NHWC")
+            x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=axes)
+            x = jax.nn.relu(x + conv.bias)
+        return jax.nn.relu(self.dense(x.reshape(*lead, 7 * 7 * 64)))
+
+
+NATURE = ((8, 4, 32), (4, 2, 64), (3, 1, 64))  # size, stride and filters of the convolutions
+
+
 def features(space: Space, obs: Array) -> Array:
     """Observations as float arrays: integers one-hot, arrays flattened, images [H, W, C] as they are."""
     if isinstance(space, Discrete):
@@ -141,7 +173,7 @@ def features(space: Space, obs: Array) -> Array:
 class ActorCritic(eqx.Module):
     """Policy and value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
 
-    body: CNN | None
+    body: CNN | NatureCNN | None
     actor: MLP
     critic: MLP
     log_std: Array | None  # [D] for continuous actions: one per dimension, the same in every state
@@ -159,6 +191,8 @@ class ActorCritic(eqx.Module):
     ):
         """`hidden` are the widths of both MLPs; for images, of the CNN's dense layer and of what follows it.
 
+        Images of type uint8 and 84x84, as Atari's are, get the `NatureCNN`, whose dense layer has 512 units there.
+
         Raises `ConfigError` for an unknown activation or an action space without a policy head.
         """
         if activation not in ACTIVATIONS:
@@ -166,7 +200,13 @@ class ActorCritic(eqx.Module):
         k_body, k_actor, k_critic = jax.random.split(key, 3)
         self.observation_space, self.body, self.log_std = observation_space, None, None
         if isinstance(observation_space, Box) and len(observation_space.shape) == 3:
-            self.body = CNN(observation_space.shape, hidden[0], key=k_body)
+            height, width, channels = observation_space.shape
+            atari = (height, width, observation_space.dtype) == (84, 84, "uint8")
+            self.body = (
+                NatureCNN(channels, hidden[0], key=k_body)
+                if atari
+                else CNN(observation_space.shape, hidden[0], key=k_body)
+            )
             sizes = hidden
         else:
             discrete = isinstance(observation_space, Discrete)

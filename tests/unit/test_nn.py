@@ -13,7 +13,7 @@ import scipy.special as special
 
 from swingup.distributions import Categorical, Normal
 from swingup.errors import ConfigError
-from swingup.nn import ACTIVATIONS, CNN, MLP, ActorCritic, Conv, Dense, features, orthogonal
+from swingup.nn import ACTIVATIONS, CNN, MLP, ActorCritic, Conv, Dense, NatureCNN, features, orthogonal
 from swingup.spaces import Box, Discrete
 
 VECTOR, IMAGE, PAIR = Box.of(-1.0, 1.0, (3,)), Box.of(0.0, 1.0, (5, 4, 2)), Box.of(-1.0, 1.0, (2,))
@@ -141,6 +141,27 @@ def test_cnn_is_conv_relu_dense_relu():
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_nature_cnn_is_the_one_of_mnih_et_al():
+    """Filters of 8x8, 4x4 and 3x3 with strides 4, 2 and 1: 20x20x32, 9x9x64, 7x7x64, then a dense layer."""
+    cnn = jax.tree.map(lambda x: x / 16, filled(lambda key: NatureCNN(4, 5, key=key)))
+    x = np.random.default_rng(1).random((2, 84, 84, 4)).astype(np.float32)
+    got, hidden = quick(lambda c, x: c(x))(cnn, x[None]), x
+    for layer, size, stride, shape in zip(
+        cnn.convs, (8, 4, 3), (4, 2, 1), ((20, 20, 32), (9, 9, 64), (7, 7, 64)), strict=True
+    ):
+        windows = np.lib.stride_tricks.sliding_window_view(hidden, (size, size), (1, 2))[
+            :, ::stride, ::stride
+        ]
+        patches = np.moveaxis(windows, 3, 5).reshape(*windows.shape[:3], -1)  # [N, h, w, rows x columns x C]
+        hidden = np.maximum(patches @ np.asarray(layer.weight) + np.asarray(layer.bias), 0)
+        assert hidden.shape == (2, *shape)
+    expected = np.maximum(
+        hidden.reshape(2, -1) @ np.asarray(cnn.dense.weight) + np.asarray(cnn.dense.bias), 0
+    )
+    np.testing.assert_allclose(got[0], expected, rtol=1e-3, atol=1e-3)
+    assert got.any()
+
+
 @pytest.mark.parametrize(
     "build",
     [
@@ -194,6 +215,9 @@ def test_actor_critic_shares_a_cnn_for_images_only():
     assert isinstance(net.body, CNN)
     assert net.body.dense.weight.shape == (3 * 2 * 16, 16)
     assert [layer.weight.shape for layer in net.actor.layers] == [(16, 8), (8, 3)]
+    frames = filled(partial(actor_critic, Box.of(0, 255, (84, 84, 4), "uint8"), Discrete(3), hidden=(512,)))
+    assert isinstance(frames.body, NatureCNN)
+    assert frames.body.dense.weight.shape == (7 * 7 * 64, 512)
 
 
 @quick

@@ -29,10 +29,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
-from jax.scipy.sparse.linalg import cg
 
 from swingup.distributions import Distribution
 from swingup.errors import ConfigError, unknown
+from swingup.linalg import conjugate_gradient
 from swingup.nn import ACTIVATIONS, MLP, ActorCritic
 from swingup.normalise import (
     Moments,
@@ -160,7 +160,7 @@ class TRPO:
         theta, join = split(params)
         before, g = jax.value_and_grad(lambda theta: self.loss(join(theta), b))(theta)
         product = fisher_product(lambda theta: divergence(join(theta), b), theta, self.damping)
-        x, _ = cg(product, -g, tol=self.cg_tolerance, maxiter=self.cg_iterations)
+        x = conjugate_gradient(product, -g, self.cg_iterations, self.cg_tolerance)
         fx = product(x)
         # The largest step whose KL divergence is δ by the quadratic model: ½ s² x'Fx = δ. No gradient, no step.
         step = jnp.sqrt(2 * self.delta / jnp.maximum(x @ fx, 1e-12)) * x

@@ -65,7 +65,7 @@ MUJOCO = (
     *("InvertedPendulum-v5", "Pusher-v5", "Reacher-v5", "Swimmer-v5", "Walker2d-v5"),
 )
 BOX2D = ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3")
-TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v3")
+TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4")
 ATARI = ("BeamRider", "Breakout", "Enduro", "MsPacman", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
 DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES}
 SUITES: dict[str, tuple[str, ...]] = DEVICE | {
@@ -77,16 +77,17 @@ SUITES: dict[str, tuple[str, ...]] = DEVICE | {
 def canonical(name: str) -> str:
     """The full id `suite:Name`, options included. Raises `ConfigError` with the nearest names for an unknown one.
 
-    A bare name that no suite on the device has is Gymnasium's, where that knows it.
+    A bare name takes the first suite that knows it: those on the device, then Gymnasium, then EnvPool.
     """
     suite, colon, full = name.rpartition(":") if name.partition(":")[0] not in SUITES else name.partition(":")
     if colon and suite not in SUITES:
         raise ConfigError(unknown("environment suite", suite, SUITES))
-    for candidate in [suite] if colon else (*DEVICE, "gymnasium"):
+    for candidate in [suite] if colon else SUITES:
         if _knows(candidate, full):
             return f"{candidate}:{full}"
     known = SUITES[suite] if colon else sorted({n for names in SUITES.values() for n in names})
-    raise ConfigError(unknown("environment", full.partition("?")[0], known))
+    hint = unknown("environment", full.partition("?")[0], known).partition(" (known:")[0].rstrip(";")
+    raise ConfigError(f"{hint} (`swingup list envs` shows all)")
 
 
 def _knows(suite: str, name: str) -> bool:

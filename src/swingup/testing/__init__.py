@@ -39,24 +39,29 @@ def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0)
         if missing := [n for n in ("name", "observation_space", "action_space") if not hasattr(env, n)]:
             return [finding("attribute-missing", name=missing[0])]
         found += check_pure(env)
-    if not any(not f.note for f in found):  # what has the wrong form cannot be played
+    if all(f.note for f in found):  # what has the wrong form cannot be played
         found += _opened(env, num_envs, env_steps, seed)
     return sorted(found, key=lambda f: f.note)
 
 
 def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]:
-    opened: Any = None
     try:
-        opened = make(env, num_envs)
-        if isinstance(opened, Vec) and (found := list(check_pure(opened.env))):
-            return found
-        return check_vec(opened, env_steps, seed)
+        opened: Any = make(env, num_envs)
+    except ConfigError as error:
+        return [finding("cannot-open", error=error)]
+    try:
+        found = []
+        if isinstance(opened, Vec):
+            found = list(check_pure(opened.env))
+        elif isinstance(env, str) and hasattr(opened.pool, "envs"):
+            found = list(check_gymnasium(opened.pool.envs[0]))
+        faults = any(not f.note for f in found)
+        return found if faults else found + check_vec(opened, env_steps, seed)
     except ConfigError as error:
         return [finding("cannot-open", error=error)]
     finally:
-        close = getattr(opened, "close", None)
-        if close and opened is not env:
-            close()
+        if isinstance(env, str):  # what was brought is the user's to close
+            getattr(opened, "close", lambda: None)()
 
 
 def _is_gymnasium(env: Any) -> bool:

@@ -20,9 +20,20 @@ def check_gymnasium(source: Any) -> Iterator[Finding]:
 
     from swingup.envs.adapters.host import convert
 
-    env = source if isinstance(source, gymnasium.Env) else source()
-    if not isinstance(source, gymnasium.Env) and source() is env:
-        yield finding("constructor-shares")
+    env = source
+    if not isinstance(source, gymnasium.Env):
+        try:
+            env, second = source(), source()
+        except Exception as error:
+            yield finding("cannot-open", error=first_line(error))
+            return
+        if not isinstance(env, gymnasium.Env):
+            yield finding(
+                "cannot-open", error=f"the constructor returned a {type(env).__name__}, not a gymnasium.Env"
+            )
+            return
+        if env is second:
+            yield finding("constructor-shares")
     for role in ("observation", "action"):
         space = getattr(env, f"{role}_space", None)
         try:

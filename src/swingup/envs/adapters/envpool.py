@@ -90,9 +90,7 @@ class EnvPoolPool:
                 f"{self.name}: rows {start} to {stop - 1} must be reset before they are stepped"
             )
         for s in segments:  # all of them work at once
-            s.pool.send(
-                action[s.start - start : s.start - start + s.count], np.arange(s.count, dtype=np.int32)
-            )
+            s.pool.send(action[s.start - start : s.start - start + s.count])
         answers = [s.pool.recv() for s in segments]
         obs, reward, terminated, truncated = (
             np.concatenate([np.asarray(a[i]) for a in answers]) for i in range(4)

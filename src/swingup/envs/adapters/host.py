@@ -58,7 +58,7 @@ class HostVec:
     jittable = False
 
     def __init__(self, pool: Pool, reward_sign: bool = False):
-        self._pool, self._start, self.reward_sign = pool, 0, reward_sign
+        self.pool, self._start, self.reward_sign = pool, 0, reward_sign
         self.name, self.num_envs = pool.name, pool.num_envs
         self.observation_space, self.action_space = pool.observation_space, pool.action_space
         self._return, self._length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, np.int32)
@@ -81,7 +81,7 @@ class HostVec:
 
         Later episodes go on with the same generators, so a key fixes the whole stream.
         """
-        obs = self._pool.reset(self._start, seeds_of(key, self.num_envs))
+        obs = self.pool.reset(self._start, seeds_of(key, self.num_envs))
         self._return[:], self._length[:] = 0, 0
         return (), obs
 
@@ -99,7 +99,7 @@ class HostVec:
             raise ConfigError(
                 f"{self.name}: actions of shape {action.shape} for {self.num_envs} environments"
             )
-        next_obs, reward, terminated, truncated = self._pool.step(self._start, action)
+        next_obs, reward, terminated, truncated = self.pool.step(self._start, action)
         truncated = truncated & ~terminated  # where both hold, the MDP's own end wins
         done = terminated | truncated
         self._return += reward
@@ -108,7 +108,7 @@ class HostVec:
         obs, ended = next_obs, np.flatnonzero(done)
         if ended.size:
             obs = next_obs.copy()
-            obs[ended] = self._pool.restart(self._start + ended)
+            obs[ended] = self.pool.restart(self._start + ended)
             self._return[ended], self._length[ended] = 0, 0
         reward = (np.sign(reward) if self.reward_sign else reward).astype(np.float32)
         fields: Any = obs, next_obs, reward, terminated, truncated, ep_return, ep_length
@@ -116,7 +116,7 @@ class HostVec:
 
     def close(self) -> None:
         """Give back what the environments hold: processes, threads, windows."""
-        self._pool.close()
+        self.pool.close()
 
 
 def seeds_of(key: Array, count: int) -> list[int]:

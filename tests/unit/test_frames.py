@@ -1,0 +1,56 @@
+"""Stacks of frames stored as single frames come back bit for bit."""
+
+import jax
+import numpy as np
+import pytest
+
+from swingup.envs import make
+from swingup.frames import pack, stacks, successors
+
+
+def check(obs, next_obs, done):
+    """All observations and successors of [T, N, H, W, K] are restored from frames that take a K-th of the memory."""
+    t, n, *_, k = obs.shape
+    packed = pack(obs, done)
+    assert packed.frames.dtype == obs.dtype
+    assert packed.frames.shape == (t + k - 1, *obs.shape[1:-1])
+    time, row = (x.ravel() for x in np.indices((t, n)))
+    np.testing.assert_array_equal(jax.jit(stacks)(packed, time, row), obs.reshape(t * n, *obs.shape[2:]))
+    newest = next_obs[..., -1].reshape(t * n, *obs.shape[2:-1])
+    np.testing.assert_array_equal(
+        jax.jit(successors)(packed, time, row, newest), next_obs.reshape(t * n, *obs.shape[2:])
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_stacks_of_any_depth_over_many_short_episodes(k):
+    rng, steps, n = np.random.default_rng(k), 60, 3
+    obs, next_obs, done = [], [], rng.random((steps, n)) < 0.3
+    stack = rng.integers(0, 255, (n, 2, 3, k), np.uint8)  # in the middle of an episode
+    for t in range(steps):
+        obs.append(stack)
+        after = np.concatenate([stack[..., 1:], rng.integers(0, 255, (n, 2, 3, 1), np.uint8)], -1)
+        next_obs.append(after)
+        fresh = np.repeat(rng.integers(0, 255, (n, 2, 3, 1), np.uint8), k, -1)
+        stack = np.where(done[t][:, None, None, None], fresh, after)
+    assert done.sum() > 30
+    check(np.stack(obs), np.stack(next_obs), done)
+
+
+@pytest.mark.parametrize("name", ["envpool:Breakout-v5", "gymnasium:ALE/Breakout-v5"])
+@pytest.mark.parametrize("option", ["", "?episodic_life=true"])
+def test_frames_of_atari_over_episode_ends(name, option):
+    pytest.importorskip(
+        "envpool" if name.startswith("envpool") else "ale_py", reason="the extra is not installed"
+    )
+    env, rng = make(name + option, 2), np.random.default_rng(0)
+    _, before = env.reset(jax.random.key(0))
+    obs, steps = [], []
+    for _ in range(40 if option else 200):
+        _, step = env.step((), rng.integers(0, 4, 2))
+        obs.append(before)
+        steps.append(step)
+        before = step.obs
+    done = np.stack([s.done for s in steps])
+    assert done.any()
+    check(np.stack(obs), np.stack([s.next_obs for s in steps]), done)
