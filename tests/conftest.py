@@ -14,6 +14,18 @@ from swingup.algos import algorithm
 
 # Settings with which one iteration takes milliseconds; every algorithm in the registry needs an entry.
 SMALL: dict[str, dict[str, Any]] = {
+    "vpg": {"num_envs": 4, "num_steps": 16, "value_epochs": 2, "lr": 1e-3, "hidden": (16, 16)},
+    "a2c": {"num_envs": 4, "num_steps": 5, "lr": 1e-3, "hidden": (16, 16)},
+    "trpo": {
+        "num_envs": 4,
+        "num_steps": 16,
+        "cg_iterations": 3,
+        "backtracks": 3,
+        "value_epochs": 2,
+        "num_minibatches": 2,
+        "lr": 1e-3,
+        "hidden": (16, 16),
+    },
     "ppo": {
         "num_envs": 4,
         "num_steps": 16,

@@ -95,9 +95,9 @@ def n_step_advantage(
     that is r_t + γ r_{t+1} + ... + γⁿ V(s_{t+n}) - V(s_t), from fewer rewards where the episode or the data
     end before.
 
-    >>> r, v, cut = jnp.ones((3, 1)), jnp.zeros((3, 1)), jnp.zeros((3, 1), bool)
-    >>> n_step_advantage(r, v, 8 + v, cut, cut, gamma=0.5, n=2)[:, 0]
-    Array([3.5, 3.5, 5. ], dtype=float32)
+    >>> r, v, cut = jnp.ones((3, 1)), jnp.full((3, 1), 8.0), jnp.zeros((3, 1), bool)
+    >>> n_step_advantage(r, v, v, cut, cut, gamma=0.5, n=2)[:, 0]
+    Array([-4.5, -4.5, -3. ], dtype=float32)
     """
     delta = td_error(reward, value, next_value, terminated, gamma)
 

@@ -21,6 +21,20 @@ from swingup.types import State
 
 # Every static switch of an algorithm changes the compiled program, so each has to keep the contract somewhere.
 CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("vpg", "CartPole-v1", {}),
+    (
+        "vpg",
+        "Pendulum-v1",
+        {"weight": "n_step", "normalise_adv": False, "normalise_obs": True, "normalise_reward": True},
+    ),
+    ("a2c", "CartPole-v1", {"optim": "adam", "normalise_adv": True}),
+    (
+        "a2c",
+        "Pendulum-v1",
+        {"normalise_obs": True, "normalise_reward": True, "lr_decay": True, "lr_horizon": 999.0},
+    ),
+    ("trpo", "CartPole-v1", {"line_search": False}),
+    ("trpo", "Pendulum-v1", {"normalise_obs": True, "normalise_reward": True}),
     ("ppo", "CartPole-v1", {}),
     ("ppo", "Breakout-MinAtar", {"clip_value": True, "target_kl": 0.01}),
     (

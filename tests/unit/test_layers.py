@@ -9,7 +9,19 @@ import swingup
 
 ROOT = Path(swingup.__file__).parent
 LAYERS = [
-    {"errors", "types", "spaces", "frames", "nn", "distributions", "returns", "normalise", "files", "statistics"},
+    {
+        "errors",
+        "types",
+        "spaces",
+        "frames",
+        "linalg",
+        "nn",
+        "distributions",
+        "returns",
+        "normalise",
+        "files",
+        "statistics",
+    },
     {"rollout", "envs", "replay"},
     {"algos"},
     {
