@@ -31,6 +31,7 @@ myst_heading_anchors = 3
 math_number_all = False  # only equations with a label get a number, and every one of those is in a table
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["envpool", "ale_py"]  # extras that the documentation does not need
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -44,7 +45,7 @@ toc_object_entries_show_parents = "hide"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types)\..*",
+        r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
     ),
 ]
 nitpick_ignore = [("py:class", "swingup.types.Cls"), ("py:class", "swingup.rollout.Carry")]  # type variables

@@ -182,7 +182,7 @@ CAUSES = {
 
 def check_finite(metrics: Metrics, algo: Algorithm, done: int) -> None:
     """Raise `NonFiniteError` naming what became NaN or infinite first, in which seed, and when."""
-    names = [*CAUSES, *(name for name in metrics if name.startswith("loss/"))]
+    names = [*CAUSES, *(name for name in metrics if name.startswith(("loss/", "cg/")))]
     bad = {name: ~np.isfinite(metrics[name]) if name not in CAUSES else metrics[name] > 0 for name in names}
     if not any(x.any() for x in bad.values()):
         return

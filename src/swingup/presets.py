@@ -100,7 +100,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:HalfCheetah-v5"): Preset(
         MUJOCO, env_steps=1_000_000, result="mean 4924, worst 3469 of 4 seeds (10 episodes each)"
     ),
-    ("ppo", "envpool:Hopper-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Hopper-v5"): Preset(
+        MUJOCO, env_steps=1_000_000, result="mean 3216, worst 2748 of 5 seeds"
+    ),
     ("ppo", "envpool:Walker2d-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
 }
 

@@ -22,7 +22,7 @@ def script(page: Path) -> str:
 def test_the_page_runs(page: str, tmp_path: Path) -> None:
     """In a process of its own, warnings as errors; compiled without optimisations, which saves half the time."""
     code = script(ROOT / page)
-    assert code.count("swingup.train(") == 2
+    assert code.count("swingup.train(") in (2, 3)
     (tmp_path / "page.py").write_text(code)
     env = os.environ | {"NPROC": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-W", "error", "page.py"]

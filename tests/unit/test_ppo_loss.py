@@ -16,11 +16,12 @@ import scipy.stats as stats
 from hypothesis import given, settings
 from jax.flatten_util import ravel_pytree
 
-from swingup.algos.ppo import PPO, Batch, Learner, k3
+from swingup.algos.ppo import PPO, Batch, Learner
 from swingup.distributions import Categorical, noise
 from swingup.envs import Vec
 from swingup.nn import ActorCritic
 from swingup.normalise import Moments, RewardScale, merge, merge_rewards, moments, normalise, reward_scale
+from swingup.returns import k3
 from swingup.rollout import collect, minibatches, start
 from swingup.spaces import Box, Discrete
 from swingup.types import Rollout, Step, Transition

@@ -34,7 +34,7 @@ from swingup.normalise import (
     reward_scale,
     scale_rewards,
 )
-from swingup.returns import explained_variance, gae
+from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
@@ -156,9 +156,7 @@ class PPO:
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
         """Equation 9, to be minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
         pi, value = params(b.obs)
-        adv = b.adv - b.adv.mean()
-        adv = adv - adv.mean()  # what rounding left of a constant must not be divided by itself
-        adv = adv / (adv.std() + 1e-8)
+        adv = standardise(b.adv)  # over this minibatch
         ratio = jnp.exp(pi.log_prob(b.action) - b.logp_old)
         clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
         l_clip = jnp.minimum(ratio * adv, clipped * adv).mean()  # eq. 7
@@ -218,8 +216,3 @@ class PPO:
             lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-5)))  # one vector is faster than many
-
-
-def k3(ratio: Array) -> Array:
-    """KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
-    return jnp.mean(ratio - 1 - jnp.log(ratio))
