@@ -1,6 +1,7 @@
 """Measure swingup against Stable-Baselines3, SBX and Rejax, side by side, on one small PPO workload.
 
     python benchmarks/speed.py                    # 3 rounds, about 20 minutes on two cores
+    python benchmarks/speed.py --starts           # measure only the starts of processes again
     python benchmarks/speed.py --quick            # one short round: proves that it works, decides nothing
 
 The workload is PPO on CartPole-v1: 4 environments x 128 env steps an iteration, 4 epochs of 4 minibatches,
@@ -135,6 +136,9 @@ def parse_arguments() -> argparse.Namespace:
         "--out", type=Path, help="default: results/speed.json; with --quick .bench/speed.json"
     )
     parser.add_argument("--quick", action="store_true", help="one round of short trainings")
+    parser.add_argument(
+        "--starts", action="store_true", help="measure the starts again, and keep the stored rates"
+    )
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds after which a process is hung")
     args = parser.parse_args()
     if unknown := set(args.only.split(",")) - set(PEERS):
@@ -161,10 +165,17 @@ def main() -> None:
         "workload": {name.lower(): value for name, value in vars(common).items() if name.isupper()},
     }
     rows: list[Row] = []
+    if args.starts:
+        stored = json.loads(args.out.read_text())
+        rows = [row | {"versions": stored["versions"].get(row["peer"])} for row in stored["measurements"]]
+        rows = [row for row in rows if row["kind"] != "start"]
+        header |= {"date": stored["date"], "commit": stored["commit"], "rounds": stored["rounds"]}
+        header["starts_commit"] = commit()
     hung: set[Contestant] = set()
     text = ""
     for number in range(args.rounds):
-        for row in itertools.chain(measure_rates(args, number, hung), measure_starts(args, number)):
+        rates = () if args.starts else measure_rates(args, number, hung)
+        for row in itertools.chain(rates, measure_starts(args, number)):
             print(tables.progress(row), flush=True)
             rows.append(row)
         text = store(rows, header, args.out)

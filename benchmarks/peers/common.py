@@ -89,12 +89,12 @@ def report(
                 "import_seconds": import_seconds,
                 "repetitions": len(run_seconds),
                 "env_steps_per_seed": args.env_steps,
-                **extra,
                 "versions": {
                     "python": platform.python_version(),
                     **{name: version(name) for name in packages},
                 },
                 "finished_at": time.time(),
+                **extra,  # last, as swingup's runner knows better when its update was finished
             }
         ),
         flush=True,
