@@ -106,8 +106,8 @@ def table() -> str:
             f"- `{r['command']}`: {r['steps_per_second']:,.0f} env steps/s over all seeds; {versions}"
         )
     about = (
-        "Presets. The score of a seed is the mean return of the greedy policy over 100 fresh episodes after the"
-        " last update; the table gives the mean over seeds, a percentile-bootstrap 95 % interval of it, the"
+        "Presets. The score of a seed is the mean return of the greedy policy over 100 fresh episodes"
+        " (or as many as the row says) after the last update; the table gives the mean over seeds, a percentile-bootstrap 95 % interval of it, the"
         " interquartile mean and the worst seed. Environments without a suite's name are gymnax 1.0.1; its MinAtar"
         " has the minimal action set and no sticky actions. Published numbers are single runs of tuned settings"
         " (RL Zoo, on Gymnasium's versions of the classic tasks), means of ten seeds (Tianshou, on MuJoCo v3), or"
@@ -127,7 +127,9 @@ def cells(algo: str, env: str, r: dict[str, Any]) -> list[Any]:
     if bar is not None:
         shown = f"{kind} seed {bar:g}" if kind == "every" else f"mean {bar:g}"
         met = "yes" if (x.min() if kind == "every" else x.mean()) >= bar else "**no**"
-    start = [algo, env.removeprefix("gymnax:"), f"{r['env_steps']:,}", len(x), f"{x.mean():.2f}", interval]
+    episodes = r["evaluation"]["episodes"]
+    seeds = len(x) if episodes == 100 else f"{len(x)} ({episodes} episodes each)"
+    start = [algo, env.removeprefix("gymnax:"), f"{r['env_steps']:,}", seeds, f"{x.mean():.2f}", interval]
     return [*start, f"{iqm(x):.2f}", f"{x.min():.2f}", shown, met, published or "–"]
 
 

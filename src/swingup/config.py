@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import platform
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -110,8 +111,9 @@ class Experiment:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that can change a number."""
-    packages = ("swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy")
+    """Of Python and of the packages that can change a number; of environments on the host if they are used."""
+    packages = ["swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy"]
+    packages += [p for p in ("gymnasium", "mujoco", "envpool", "ale_py") if p in sys.modules]
     return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
 
 
