@@ -106,12 +106,12 @@ def table() -> str:
             f"- `{r['command']}`: {r['steps_per_second']:,.0f} env steps/s over all seeds; {versions}"
         )
     about = (
-        "Presets. The score of a seed is the mean return of the greedy policy over 100 fresh episodes"
-        " (or as many as the row says) after the last update; the table gives the mean over seeds, a percentile-bootstrap 95 % interval of it, the"
-        " interquartile mean and the worst seed. Environments without a suite's name are gymnax 1.0.1; its MinAtar"
-        " has the minimal action set and no sticky actions. Published numbers are single runs of tuned settings"
-        " (RL Zoo, on Gymnasium's versions of the classic tasks), means of ten seeds (Tianshou, on MuJoCo v3), or"
-        " read from figures (PureJaxRL)."
+        "Presets. The score of a seed is the mean return of the greedy policy over 100 fresh episodes (or as many"
+        " as the row says) after the last update; the table gives the mean over seeds, a percentile-bootstrap"
+        " 95 % interval of it, the interquartile mean and the worst seed. Environments without a suite's name are"
+        " gymnax 1.0.1; its MinAtar has the minimal action set and no sticky actions. Published numbers are single"
+        " runs of tuned settings (RL Zoo, on Gymnasium's versions of the classic tasks), means of ten seeds"
+        " (Tianshou, on MuJoCo v3), or read from figures (PureJaxRL)."
     )
     where = "Commands, speeds (two cores, shared with other jobs) and versions:"
     return "\n".join([about, "", *rows, "", where, "", *commands, ""])
