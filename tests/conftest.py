@@ -78,3 +78,10 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget():
+    """Compiled programs are freed after each module: a process may map only so many pieces of memory."""
+    yield
+    jax.clear_caches()

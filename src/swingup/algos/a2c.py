@@ -122,8 +122,10 @@ class A2C:
         return action, pi.log_prob(action)
 
     @jax.jit
-    def update(self, learner: Learner, rollout: Rollout) -> tuple[Learner, dict[str, Array]]:
-        """One gradient step on one rollout [T, N]."""
+    def update(
+        self, learner: Learner, rollout: Rollout, key: Array | None = None
+    ) -> tuple[Learner, dict[str, Array]]:
+        """One gradient step on one rollout [T, N]. Nothing is drawn."""
         data = self.advantages(learner, rollout)
         grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
         updates, opt_state = self.optimizer(learner.iteration).update(grads, learner.opt_state)

@@ -140,8 +140,10 @@ class VPG:
         return action, pi.log_prob(action)
 
     @jax.jit
-    def update(self, learner: Learner, rollout: Rollout) -> tuple[Learner, dict[str, Array]]:
-        """One gradient step on the policy and `value_epochs` on V, from one rollout [T, N]."""
+    def update(
+        self, learner: Learner, rollout: Rollout, key: Array | None = None
+    ) -> tuple[Learner, dict[str, Array]]:
+        """One gradient step on the policy and `value_epochs` on V, from one rollout [T, N]. Nothing is drawn."""
         data = self.advantages(learner, rollout)
         grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
         # The critic's gradient is zero here, and what Adam makes of zeros is zero.
