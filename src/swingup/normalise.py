@@ -2,10 +2,10 @@
 
 The statistics are part of the learner's state. They change once per collected sample, after the update
 that used them, so that the policy which acted and the policy in the loss see the same numbers; evaluation
-only reads them.
+only reads them. Statistics that are None are switched off: every function here then leaves values as they are.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,11 @@ def moments(shape: tuple[int, ...]) -> Moments:
     return Moments(jnp.int32(0), jnp.zeros(shape), jnp.ones(shape))
 
 
-def merge(m: Moments, batch: Array) -> Moments:
+@overload
+def merge(m: None, batch: Array) -> None: ...
+@overload
+def merge(m: Moments, batch: Array) -> Moments: ...
+def merge(m: Moments | None, batch: Array) -> Moments | None:
     """Statistics of all samples seen and those of `batch` [..., *shape] (Chan et al. 1979), by weights:
 
         w = n / (count + n),  δ = mean(batch) - mean
@@ -37,6 +41,8 @@ def merge(m: Moments, batch: Array) -> Moments:
     >>> int(m.count), float(m.mean), float(m.var)
     (2, 2.0, 1.0)
     """
+    if m is None:
+        return m
     batch = batch.reshape(-1, *m.mean.shape)
     n = batch.shape[0]
     w = n / (m.count + n).astype(jnp.float32)
@@ -45,8 +51,10 @@ def merge(m: Moments, batch: Array) -> Moments:
     return Moments(jnp.minimum(m.count + n, COUNT_LIMIT), m.mean + w * delta, var)
 
 
-def normalise(m: Moments, x: Array, limit: float = 10.0) -> Array:
+def normalise(m: Moments | None, x: Array, limit: float = 10.0) -> Array:
     """(x - mean) / sqrt(var + 1e-8), clipped to ±`limit`."""
+    if m is None:
+        return x
     return jnp.clip((x - m.mean) * jax.lax.rsqrt(m.var + 1e-8), -limit, limit)
 
 
@@ -61,11 +69,15 @@ def reward_scale(num_envs: int) -> RewardScale:
     return RewardScale(moments(()), jnp.zeros(num_envs))
 
 
-def merge_rewards(s: RewardScale, reward: Array, done: Array, gamma: float | Array) -> RewardScale:
+def merge_rewards(
+    s: RewardScale | None, reward: Array, done: Array, gamma: float | Array
+) -> RewardScale | None:
     """Add a rollout [T, N]. The running return restarts after an episode ends, for whichever reason.
 
     R_t = r_t + γ (1 - done_{t-1}) R_{t-1}
     """
+    if s is None:
+        return s
 
     def forward(before, now):
         reward, done = now
@@ -76,6 +88,8 @@ def merge_rewards(s: RewardScale, reward: Array, done: Array, gamma: float | Arr
     return RewardScale(merge(s.moments, all_returns), running)
 
 
-def scale_rewards(s: RewardScale, reward: Array, limit: float = 10.0) -> Array:
+def scale_rewards(s: RewardScale | None, reward: Array, limit: float = 10.0) -> Array:
     """r / sqrt(var + 1e-8), clipped to ±`limit`."""
+    if s is None:
+        return reward
     return jnp.clip(reward * jax.lax.rsqrt(s.moments.var + 1e-8), -limit, limit)

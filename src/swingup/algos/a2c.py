@@ -148,9 +148,7 @@ class A2C:
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
         """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
         step, obs = rollout.step, self.see(learner, rollout.obs)
-        reward = step.reward
-        if learner.reward_scale is not None:
-            reward = scale_rewards(learner.reward_scale, reward)
+        reward = scale_rewards(learner.reward_scale, step.reward)
         value = learner.params.value(obs)
         next_value = successor_values(
             lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
@@ -173,16 +171,12 @@ class A2C:
 
     def see(self, learner: Learner, obs: Any) -> Any:
         """Observations as the networks get them."""
-        return obs if learner.obs_moments is None else normalise(learner.obs_moments, obs)
+        return normalise(learner.obs_moments, obs)
 
     def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
         """The running statistics with this rollout's samples, for the *next* rollout."""
-        obs_moments, scale = learner.obs_moments, learner.reward_scale
-        if obs_moments is not None:
-            obs_moments = merge(obs_moments, rollout.obs)
-        if scale is not None:
-            scale = merge_rewards(scale, rollout.step.reward, rollout.step.done, self.gamma)
-        return obs_moments, scale
+        scale = merge_rewards(learner.reward_scale, rollout.step.reward, rollout.step.done, self.gamma)
+        return merge(learner.obs_moments, rollout.obs), scale
 
     def optimizer(self, iteration: Array) -> optax.GradientTransformation:
         """RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""

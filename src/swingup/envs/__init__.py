@@ -99,7 +99,7 @@ def _knows(suite: str, name: str) -> bool:
     if suite == "envpool":
         if find_spec("envpool") is None:
             return False
-        import envpool
+        import envpool  # pyright: ignore[reportMissingImports]
 
         return bare in envpool.list_all_envs()
     import gymnasium

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import ale_py
+import ale_py  # pyright: ignore[reportMissingImports]
 import gymnasium
 import numpy as np
 from gymnasium import wrappers

@@ -8,7 +8,7 @@ Where an episode both terminates and reaches its time limit, EnvPool itself repo
 import warnings
 from typing import Any, NamedTuple
 
-import envpool
+import envpool  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from swingup.envs.adapters.host import HostVec, Outcome, convert
