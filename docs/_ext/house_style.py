@@ -11,6 +11,7 @@ It also shows autodoc our docstrings as they are written: Markdown's backticks, 
 import ast
 import contextlib
 import dataclasses
+import contextlib
 import importlib
 import inspect
 import io
@@ -226,7 +227,10 @@ def skip_member(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
 def field_names() -> frozenset[str]:
     """The names of all fields in the library's classes."""
     names = [m.name for m in pkgutil.walk_packages(swingup.__path__, "swingup.")]
-    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    modules = []
+    for name in names:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            modules += [importlib.import_module(name)] if not name.endswith("__main__") else []
     classes = [obj for module in modules for obj in vars(module).values() if holds_fields(obj)]
     ours = [cls for cls in classes if cls.__module__.startswith("swingup.")]
     return frozenset(name for cls in ours for name in getattr(cls, "__annotations__", {}))

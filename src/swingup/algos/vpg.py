@@ -126,10 +126,10 @@ class VPG:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """One iteration of Algorithm 1: run the policy T env steps in N environments, then improve it."""
-        key, k_run = jax.random.split(state.key)
+        key, k_run, k_learn = jax.random.split(state.key, 3)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
-        learner, metrics = self.update(state.learner, rollout)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
