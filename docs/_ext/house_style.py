@@ -11,7 +11,6 @@ It also shows autodoc our docstrings as they are written: Markdown's backticks, 
 import ast
 import contextlib
 import dataclasses
-import contextlib
 import importlib
 import inspect
 import io
