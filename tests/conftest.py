@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+from collections.abc import Iterator
 from typing import Any
 
 os.environ.setdefault("NPROC", "1")  # one thread for each of the workers; before JAX starts
@@ -80,8 +81,17 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+OPTIMISED = ("contract", "probes", "test_kill", "test_trpo", "test_cli", "test_experiment")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _forget():
-    """Compiled programs are freed after each module: a process may map only so many pieces of memory."""
+def _programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How a module's programs are compiled, and that they are freed after it.
+
+    Where bits, speed or a compiler's fault matter, as users run them; elsewhere without optimisations, which
+    takes half the time. A process may map only so many pieces of memory: they would pile up to a crash.
+    """
+    plain = not any(name in str(request.path) for name in OPTIMISED)
+    jax.config.update("jax_disable_most_optimizations", plain)
     yield
     jax.clear_caches()
