@@ -81,17 +81,19 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-OPTIMISED = ("contract", "probes", "test_kill", "test_trpo", "test_cli", "test_experiment")
+OPTIMISED = ("every_bit[ppo-", "nothing[ppo-", "exact[ppo-", "test_kill", "test_trpo")
+
+
+@pytest.fixture(autouse=True)
+def _compiler(request: pytest.FixtureRequest) -> None:
+    """Where bits or a compiler's fault matter, programs as users run them; elsewhere without optimisations,
+    which takes half the time."""
+    plain = not any(name in request.node.nodeid for name in OPTIMISED)
+    jax.config.update("jax_disable_most_optimizations", plain)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """How a module's programs are compiled, and that they are freed after it.
-
-    Where bits, speed or a compiler's fault matter, as users run them; elsewhere without optimisations, which
-    takes half the time. A process may map only so many pieces of memory: they would pile up to a crash.
-    """
-    plain = not any(name in str(request.path) for name in OPTIMISED)
-    jax.config.update("jax_disable_most_optimizations", plain)
+def _programs() -> Iterator[None]:
+    """A module's programs are freed after it: a process may map only so many pieces of memory."""
     yield
     jax.clear_caches()
