@@ -1,10 +1,11 @@
 """Measure swingup against Stable-Baselines3, SBX and Rejax, side by side, on one small PPO workload.
 
     python benchmarks/speed.py                    # 3 rounds, about 20 minutes on two cores
+    python benchmarks/speed.py --workload halfcheetah   # environments on the host: MuJoCo, 8 of them
     python benchmarks/speed.py --starts           # measure only the starts of processes again
     python benchmarks/speed.py --quick            # one short round: proves that it works, decides nothing
 
-The workload is PPO on CartPole-v1: 4 environments x 128 env steps an iteration, 4 epochs of 4 minibatches,
+By default the workload is PPO on CartPole-v1: 4 environments x 128 env steps an iteration, 4 epochs of 4 minibatches,
 two separate 64x64 tanh networks (see `peers/common.py`). Every measurement is a fresh process in the
 contestant's own virtual environment, which is made when it is missing. A machine's clock may drift by tens
 of percent within minutes, so each round visits all contestants in turn, and a ratio is the median over the
@@ -27,21 +28,6 @@ from peers import common, launch, summary, tables
 from peers.summary import Row
 
 PEERS = ("swingup", "rejax", "sbx", "sb3")
-THREADS = {  # NPROC for the JAX programs, torch.set_num_threads for SB3; "default" sets neither
-    "swingup": ("default", "2"),  # its own rule (src/swingup/machine.py), and against it
-    "rejax": ("default", "1", "4"),
-    "sbx": ("default", "1"),
-    "sb3": ("default", "1"),
-}
-ENV_STEPS = {  # per seed and repetition: about 5 to 10 seconds of training
-    ("swingup", 1): 1_024_000,
-    ("rejax", 1): 1_024_000,
-    ("swingup", 8): 153_600,
-    ("rejax", 8): 153_600,
-    ("sbx", 1): 40_960,
-    ("sb3", 1): 40_960,
-}
-QUICK = 8  # --quick divides those numbers by this
 
 
 @dataclass(frozen=True)
@@ -50,27 +36,50 @@ class Contestant:
 
     peer: str
     seeds: int
-    threads: str
+    threads: str  # NPROC for the JAX programs, torch.set_num_threads for SB3; "default" sets neither
+    suite: str = ""  # who steps the environments, where there is a choice
 
 
-def contestants(only: tuple[str, ...]) -> list[Contestant]:
-    """All contestants in the order in which a round visits them: those to be compared are neighbours."""
-    return [
-        Contestant(peer, seeds, threads)
-        for seeds, threads, peer in itertools.product((1, 8), ("default", "1", "4"), PEERS)
-        if peer in only and threads in THREADS[peer] and (peer, seeds) in ENV_STEPS
-    ]
+# In the order in which a round visits them: those to be compared are neighbours. For swingup "default" is its own
+# rule (src/swingup/machine.py); Rejax is shown at each setting, as it is fastest at another on another machine.
+CONTESTANTS = {
+    "cartpole": [
+        *(Contestant(peer, 1, "default") for peer in PEERS),
+        *(Contestant(peer, 1, "1") for peer in PEERS[1:]),
+        Contestant("rejax", 1, "4"),
+        Contestant("swingup", 8, "default"),
+        *(Contestant("rejax", 8, threads) for threads in ("default", "1", "4")),
+    ],
+    "halfcheetah": [
+        *(Contestant("swingup", seeds, "default", "envpool") for seeds in (1, 5)),
+        Contestant("swingup", 1, "default", "gymnasium"),
+        *(
+            Contestant(peer, 1, threads, suite)
+            for peer, threads, suite in itertools.product(
+                ("sbx", "sb3"), ("default", "1"), ("", "subprocess")
+            )
+        ),
+    ],
+}
+ENV_STEPS = {  # per seed and repetition: about 5 to 15 seconds of training
+    "cartpole": {("swingup", 1): 1_024_000, ("rejax", 1): 1_024_000, ("swingup", 8): 153_600}
+    | {("rejax", 8): 153_600, ("sbx", 1): 40_960, ("sb3", 1): 40_960},
+    "halfcheetah": {("swingup", 1): 65_536, ("swingup", 5): 32_768, ("sbx", 1): 32_768, ("sb3", 1): 32_768},
+}
+QUICK = 8  # --quick divides those numbers by this
 
 
 def measure_rates(args: argparse.Namespace, number: int, hung: set[Contestant]) -> Iterator[Row]:
     """Training rates in round `number`. A contestant that hangs is not asked again in later rounds."""
-    for contestant in contestants(args.only):
-        if contestant in hung:
+    iteration = common.WORKLOADS[args.workload].iteration
+    for contestant in CONTESTANTS[args.workload]:
+        if contestant in hung or contestant.peer not in args.only:
             continue
-        env_steps = ENV_STEPS[contestant.peer, contestant.seeds]
+        env_steps = ENV_STEPS[args.workload][contestant.peer, contestant.seeds]
         if args.quick:
-            env_steps = env_steps // QUICK // common.ITERATION * common.ITERATION
-        options = ["--env-steps", str(env_steps), "--repetitions", str(args.repetitions)]
+            env_steps = max(1, env_steps // QUICK // iteration) * iteration
+        options = ["--workload", args.workload, "--suite", contestant.suite]
+        options += ["--env-steps", str(env_steps), "--repetitions", str(args.repetitions)]
         options += ["--seeds", str(contestant.seeds), "--threads", contestant.threads]
         result = launch.measure(contestant.peer, options, timeout=args.timeout)
         if result["status"] == "hang":
@@ -80,7 +89,8 @@ def measure_rates(args: argparse.Namespace, number: int, hung: set[Contestant]) 
 
 def measure_starts(args: argparse.Namespace, number: int) -> Iterator[Row]:
     """Process start to the first finished iteration, without and then with a filled compilation cache."""
-    options = ["--env-steps", str(common.ITERATION), "--repetitions", "1", "--start-only"]
+    iteration = common.WORKLOADS["cartpole"].iteration
+    options = ["--env-steps", str(iteration), "--repetitions", "1", "--start-only"]
     for peer in args.only:
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm"):
@@ -115,7 +125,7 @@ def store(rows: list[Row], header: Row, out: Path) -> str:
         **header,
         "versions": {row["peer"]: row["versions"] for row in rows if row["status"] == "ok"},
         "rates": summary.rates(rows),
-        "ratios": summary.ratios(rows),
+        "ratios": summary.ratios(rows, header["name"]),
         "starts": summary.starts(rows),
         "measurements": [{name: row[name] for name in row if name != "versions"} for row in rows],
     }
@@ -129,6 +139,7 @@ def store(rows: list[Row], header: Row, out: Path) -> str:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workload", default="cartpole", choices=common.WORKLOADS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=2, help="trainings timed in one process")
     parser.add_argument("--only", default=",".join(PEERS), help="comma-separated contestants")
@@ -146,7 +157,10 @@ def parse_arguments() -> argparse.Namespace:
     args.only = tuple(peer for peer in PEERS if peer in args.only.split(","))
     args.rounds = 1 if args.quick else args.rounds
     folder = launch.HOME if args.quick else Path(__file__).resolve().parent / "results"
-    args.out = args.out or folder / "speed.json"
+    args.only = tuple(p for p in args.only if any(c.peer == p for c in CONTESTANTS[args.workload]))
+    args.out = args.out or folder / (
+        "speed.json" if args.workload == "cartpole" else f"speed-{args.workload}.json"
+    )
     return args
 
 
@@ -155,19 +169,24 @@ def main() -> None:
     args = parse_arguments()
     for peer in args.only:
         launch.python_of(peer)
+    work = common.WORKLOADS[args.workload]
     header: Row = {
-        "benchmark": "PPO on CartPole-v1",
+        "benchmark": f"PPO on {work.env}",
+        "name": args.workload,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "quick": args.quick,
         "rounds": args.rounds,
         "machine": machine(),
-        "workload": {name.lower(): value for name, value in vars(common).items() if name.isupper()},
+        "workload": work._asdict(),
     }
     rows: list[Row] = []
     if args.starts:
         stored = json.loads(args.out.read_text())
-        rows = [row | {"versions": stored["versions"].get(row["peer"])} for row in stored["measurements"]]
+        rows = [
+            {"suite": "", "versions": stored["versions"].get(row["peer"])} | row
+            for row in stored["measurements"]
+        ]
         rows = [row for row in rows if row["kind"] != "start"]
         header |= {"date": stored["date"], "commit": stored["commit"], "rounds": stored["rounds"]}
         header["starts_commit"] = commit()
@@ -175,7 +194,8 @@ def main() -> None:
     text = ""
     for number in range(args.rounds):
         rates = () if args.starts else measure_rates(args, number, hung)
-        for row in itertools.chain(rates, measure_starts(args, number)):
+        starts = measure_starts(args, number) if args.workload == "cartpole" else ()
+        for row in itertools.chain(rates, starts):
             print(tables.progress(row), flush=True)
             rows.append(row)
         text = store(rows, header, args.out)

@@ -14,23 +14,42 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
-# PPO as in the paper's discrete-control experiments, sized like CleanRL's ppo.py.
-NUM_ENVS = 4
-NUM_STEPS = 128  # env steps of each environment in one iteration
-ITERATION = NUM_ENVS * NUM_STEPS  # env steps in one iteration
-EPOCHS = 4
-MINIBATCHES = 4
-MINIBATCH_SIZE = ITERATION // MINIBATCHES
-HIDDEN = (64, 64)  # tanh, one such network for the actor and one for the critic
-LEARNING_RATE = 2.5e-4
-GAMMA = 0.99
-LAMBDA = 0.95
-CLIP = 0.2
-ENTROPY = 0.01
-VALUE = 0.5
-MAX_GRAD_NORM = 0.5
+
+class Workload(NamedTuple):
+    """One PPO training that every contestant runs."""
+
+    env: str
+    num_envs: int
+    num_steps: int  # env steps of each environment in one iteration
+    epochs: int
+    minibatches: int
+    learning_rate: float
+    entropy: float
+    hidden: tuple[int, ...] = (64, 64)  # tanh, one such network for the actor and one for the critic
+    gamma: float = 0.99
+    lam: float = 0.95
+    clip: float = 0.2
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+
+    @property
+    def iteration(self) -> int:
+        """Env steps in one iteration."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def minibatch_size(self) -> int:
+        return self.iteration // self.minibatches
+
+
+WORKLOADS = {
+    # As in the paper's discrete-control experiments, sized like CleanRL's ppo.py.
+    "cartpole": Workload("CartPole-v1", 4, 128, 4, 4, 2.5e-4, 0.01),
+    # As in the paper's continuous-control experiments, over 8 environments; SB3's defaults otherwise.
+    "halfcheetah": Workload("HalfCheetah-v5", 8, 256, 10, 32, 3e-4, 0.0),
+}
 
 
 class Stopwatch:
@@ -50,14 +69,17 @@ def timed():
 def arguments(*, many_seeds: bool) -> argparse.Namespace:
     """Parse the runner's command line and set the thread count, which must happen before JAX is imported."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--env-steps", type=int, default=ITERATION * 100, help="per seed and repetition")
+    parser.add_argument("--workload", default="cartpole", choices=WORKLOADS)
+    parser.add_argument("--suite", default="", help="of the environment, where the contestant has several")
+    parser.add_argument("--env-steps", type=int, required=True, help="per seed and repetition")
     parser.add_argument("--seeds", type=int, default=1, help="trained together")
     parser.add_argument("--threads", default="default", choices=("default", "1", "2", "4"))
     parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--start-only", action="store_true", help="train once, without warm-up or evaluation")
     args = parser.parse_args()
-    if args.env_steps % ITERATION:
-        parser.error(f"--env-steps must be a multiple of {ITERATION}")
+    args.work = WORKLOADS[args.workload]
+    if args.env_steps % args.work.iteration:
+        parser.error(f"--env-steps must be a multiple of {args.work.iteration}")
     if args.seeds > 1 and not many_seeds:
         parser.error("this peer cannot train several seeds together")
     if args.threads != "default":
@@ -107,7 +129,7 @@ def learn_repeatedly(model: Any, args: argparse.Namespace) -> tuple[float | None
     The model goes on learning from one call to the next: a new model would compile its update again.
     """
     with timed() as warm_up:
-        model.learn(0 if args.start_only else 2 * ITERATION)  # 0 sets up without training
+        model.learn(0 if args.start_only else 2 * args.work.iteration)  # 0 sets up without training
     run_seconds = []
     for _ in range(args.repetitions):
         before = model.num_timesteps

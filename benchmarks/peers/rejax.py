@@ -11,23 +11,24 @@ from . import common
 def main() -> None:
     """Compile ahead of time, run the program once per repetition with new keys, and print the result."""
     args = common.arguments(many_seeds=True)
+    work = args.work
     with common.timed() as importing:
         import jax
         import rejax
     stock = rejax.get_algo("ppo").create(
-        env="CartPole-v1",
-        num_envs=common.NUM_ENVS,
-        num_steps=common.NUM_STEPS,
-        num_epochs=common.EPOCHS,
-        num_minibatches=common.MINIBATCHES,
-        learning_rate=common.LEARNING_RATE,
-        gamma=common.GAMMA,
-        gae_lambda=common.LAMBDA,
-        clip_eps=common.CLIP,
-        ent_coef=common.ENTROPY,
-        vf_coef=common.VALUE,
-        max_grad_norm=common.MAX_GRAD_NORM,
-        agent_kwargs={"activation": "tanh", "hidden_layer_sizes": common.HIDDEN},
+        env=work.env,
+        num_envs=work.num_envs,
+        num_steps=work.num_steps,
+        num_epochs=work.epochs,
+        num_minibatches=work.minibatches,
+        learning_rate=work.learning_rate,
+        gamma=work.gamma,
+        gae_lambda=work.lam,
+        clip_eps=work.clip,
+        ent_coef=work.entropy,
+        vf_coef=work.value,
+        max_grad_norm=work.max_grad_norm,
+        agent_kwargs={"activation": "tanh", "hidden_layer_sizes": work.hidden},
         total_timesteps=args.env_steps,
         eval_freq=args.env_steps,
         skip_initial_evaluation=True,

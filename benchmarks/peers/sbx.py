@@ -7,25 +7,32 @@ from . import common
 def main() -> None:
     """Train once per repetition and print the result; the warm-up of two iterations counts as compilation."""
     args = common.arguments(many_seeds=False)
+    work = args.work
     with common.timed() as importing:
         import flax.linen
         from sbx import PPO
         from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.vec_env import SubprocVecEnv
     model = PPO(
         "MlpPolicy",
-        make_vec_env("CartPole-v1", n_envs=common.NUM_ENVS, seed=0),
-        n_steps=common.NUM_STEPS,
-        batch_size=common.MINIBATCH_SIZE,
-        n_epochs=common.EPOCHS,
-        learning_rate=common.LEARNING_RATE,
-        gamma=common.GAMMA,
-        gae_lambda=common.LAMBDA,
-        clip_range=common.CLIP,
-        ent_coef=common.ENTROPY,
-        vf_coef=common.VALUE,
-        max_grad_norm=common.MAX_GRAD_NORM,
+        make_vec_env(
+            work.env,
+            n_envs=work.num_envs,
+            seed=0,
+            vec_env_cls=SubprocVecEnv if args.suite == "subprocess" else None,
+        ),
+        n_steps=work.num_steps,
+        batch_size=work.minibatch_size,
+        n_epochs=work.epochs,
+        learning_rate=work.learning_rate,
+        gamma=work.gamma,
+        gae_lambda=work.lam,
+        clip_range=work.clip,
+        ent_coef=work.entropy,
+        vf_coef=work.value,
+        max_grad_norm=work.max_grad_norm,
         policy_kwargs={
-            "net_arch": {"pi": list(common.HIDDEN), "vf": list(common.HIDDEN)},
+            "net_arch": {"pi": list(work.hidden), "vf": list(work.hidden)},
             "activation_fn": flax.linen.tanh,
         },
         seed=0,

@@ -9,8 +9,17 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Our rate over the peer's that must be reached, by (peer, seeds); None: shown without a verdict.
-RATIO_BARS = {("rejax", 1): 1.25, ("sb3", 1): 30.0, ("sbx", 1): None, ("rejax", 8): 1.4}
+# Our rate over another's that must be reached: (our seeds, the other, its seeds, the ratio; None: no verdict).
+RATIO_BARS = {
+    "cartpole": [
+        (1, "rejax", 1, 1.25),
+        (1, "sb3", 1, 30.0),
+        (1, "sbx", 1, None),
+        (8, "rejax", 8, 1.4),
+    ],
+    "halfcheetah": [(1, "sbx", 1, 1.3), (1, "sb3", 1, 1.7), (5, "swingup", 1, 1.3)],
+}
+SETTING = ("peer", "seeds", "threads", "suite")
 # Seconds from process start to the first finished iteration that swingup may take.
 START_BARS = {"cold": 9.0, "warm": 3.0}
 
@@ -18,7 +27,7 @@ START_BARS = {"cold": 9.0, "warm": 3.0}
 def rates(rows: list[Row]) -> list[Row]:
     """One line per contestant and setting, over all rounds."""
     summary = []
-    for setting, mine in _group(rows, "rate", ("peer", "seeds", "threads")):
+    for setting, mine in _group(rows, "rate", SETTING):
         good = [row for row in mine if row["status"] == "ok"]
         line = {**setting, "rounds": len(good), "status": mine[-1]["status"]}
         if good:
@@ -28,6 +37,7 @@ def rates(rows: list[Row]) -> list[Row]:
             line["import_seconds"] = median(row["import_seconds"] for row in good)
             line["other_seconds"] = median(row.get("other_seconds", 0.0) for row in good)
             line["final_return"] = good[-1]["final_return"]
+            line["split"] = good[-1].get("split") or {}
         summary.append(line)
     return summary
 
@@ -50,23 +60,28 @@ def starts(rows: list[Row]) -> list[Row]:
     return summary
 
 
-def ratios(rows: list[Row]) -> list[Row]:
-    """Our rate over each peer's, each at the thread setting at which it was fastest.
+def ratios(rows: list[Row], workload: str) -> list[Row]:
+    """Our rate over each peer's, each at the setting at which it was fastest.
 
     `median_ratio` is the median over the rounds of the ratio inside one round, and decides the verdict:
     the two measurements of a round are minutes apart at most, those of two rounds are not.
     """
     summary, lines = [], rates(rows)
-    for (peer, seeds), bar in RATIO_BARS.items():
-        ours, theirs = _fastest(lines, "swingup", seeds), _fastest(lines, peer, seeds)
+    for our_seeds, peer, seeds, bar in RATIO_BARS[workload]:
+        ours, theirs = _fastest(lines, "swingup", our_seeds), _fastest(lines, peer, seeds)
         if ours is None or theirs is None:
             continue
         our_rounds, their_rounds = _by_round(rows, ours), _by_round(rows, theirs)
         pairs = [our_rounds[r] / their_rounds[r] for r in sorted(our_rounds.keys() & their_rounds.keys())]
         if not pairs:
             continue
-        line: Row = {"peer": peer, "seeds": seeds, "our_threads": ours["threads"]}
-        line |= {"peer_threads": theirs["threads"], "per_round": pairs, "median_ratio": median(pairs)}
+        line: Row = {"peer": peer, "our_seeds": our_seeds, "seeds": seeds}
+        line |= {
+            "ours": _how(ours),
+            "theirs": _how(theirs),
+            "per_round": pairs,
+            "median_ratio": median(pairs),
+        }
         line |= {"best_ratio": ours["best"] / theirs["best"]}
         summary.append({**line, "bar": bar, "passed": None if bar is None else median(pairs) >= bar})
     return summary
@@ -82,12 +97,17 @@ def _group(rows: list[Row], kind: str, names: tuple[str, ...]) -> list[tuple[Row
 
 
 def _fastest(lines: list[Row], peer: str, seeds: int) -> Row | None:
-    """The line of `peer` with the highest rate among its thread settings."""
+    """The line of `peer` with the highest rate among its settings."""
     mine = [line for line in lines if (line["peer"], line["seeds"]) == (peer, seeds) and "best" in line]
     return max(mine, key=lambda line: line["best"], default=None)
 
 
+def _how(line: Row) -> str:
+    """Threads and kind of environments, in words."""
+    return " ".join(filter(None, (line["threads"], line["suite"])))
+
+
 def _by_round(rows: list[Row], line: Row) -> dict[int, float]:
     """Round -> best rate in that round of the setting that `line` summarises."""
-    wanted = {"kind": "rate", "status": "ok"} | {name: line[name] for name in ("peer", "seeds", "threads")}
+    wanted = {"kind": "rate", "status": "ok"} | {name: line[name] for name in SETTING}
     return {row["round"]: row["env_steps_per_second"] for row in rows if wanted.items() <= row.items()}

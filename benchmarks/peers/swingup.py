@@ -8,26 +8,32 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from . import common
 
-SETTINGS = {
-    "num_envs": common.NUM_ENVS,
-    "num_steps": common.NUM_STEPS,
-    "epochs": common.EPOCHS,
-    "num_minibatches": common.MINIBATCHES,
-    "lr": common.LEARNING_RATE,
-    "gamma": common.GAMMA,
-    "lam": common.LAMBDA,
-    "clip": common.CLIP,
-    "c_entropy": common.ENTROPY,
-    "c_value": common.VALUE,
-    "max_grad_norm": common.MAX_GRAD_NORM,
-    "hidden": common.HIDDEN,
-    "activation": "tanh",
-}
 PACKAGES = ("swingup", "jax", "jaxlib", "equinox", "optax", "numpy")
+SPLIT = ("env_seconds", "act_seconds", "update_seconds")  # of run_seconds, for environments on the host
 POLL = 0.01  # seconds between looks at the first command's output
+
+
+def settings(work: common.Workload) -> dict[str, Any]:
+    """The workload as PPO's hyperparameters."""
+    return {
+        "num_envs": work.num_envs,
+        "num_steps": work.num_steps,
+        "epochs": work.epochs,
+        "num_minibatches": work.minibatches,
+        "lr": work.learning_rate,
+        "gamma": work.gamma,
+        "lam": work.lam,
+        "clip": work.clip,
+        "c_entropy": work.entropy,
+        "c_value": work.value,
+        "max_grad_norm": work.max_grad_norm,
+        "hidden": work.hidden,
+        "activation": "tanh",
+    }
 
 
 def main() -> None:
@@ -45,13 +51,14 @@ def rate(args: argparse.Namespace) -> None:
         import swingup
         from swingup import machine
 
-        algo = swingup.PPO(**SETTINGS)  # imports JAX
+        algo = swingup.PPO(**settings(args.work))  # imports JAX
         machine.set_up(algo, args.seeds)  # as the command line does
+    env = f"{args.suite}:{args.work.env}".removeprefix(":")
     results, other_seconds = [], []
     for repetition in range(args.repetitions):
         seeds = range(repetition * args.seeds, (repetition + 1) * args.seeds)
         with common.timed() as call:
-            run = swingup.train(algo, "CartPole-v1", env_steps=args.env_steps, seeds=seeds, episodes=1)
+            run = swingup.train(algo, env, env_steps=args.env_steps, seeds=seeds, episodes=1)
         results.append(run.result)
         other_seconds.append(call.seconds - run.result["run_seconds"] - run.result["compile_seconds"])
     common.report(
@@ -64,12 +71,13 @@ def rate(args: argparse.Namespace) -> None:
         other_seconds=statistics.median(other_seconds),
         final_return=statistics.mean(results[-1]["train_return"]),
         return_of="last 100 training episodes",
+        split={name: x for name, x in results[0].items() if name in SPLIT},
     )
 
 
 def start(args: argparse.Namespace) -> None:
     """Run the command `swingup train` and note when the first row of its metrics.csv is there."""
-    flags = [word for name, value in SETTINGS.items() for word in _flag(name, value)]
+    flags = [word for name, value in settings(args.work).items() for word in _flag(name, value)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [
@@ -78,7 +86,7 @@ def start(args: argparse.Namespace) -> None:
             "from swingup.cli import main; main()",
             "train",
             "ppo",
-            "CartPole-v1",
+            args.work.env,
         ]
         command += ["--env-steps", str(args.env_steps), "--out", str(out), "--json", *flags]
         started_at = time.time()  # of the command, not of this script that watches it

@@ -9,7 +9,9 @@ How to read this:
 
 - Env steps per second count all seeds together and exclude compilation. "Best" is the fastest repetition of
   all rounds, "median" the median over rounds. "Threads" is `NPROC` for the JAX programs and
-  `torch.set_num_threads` for SB3; "default" sets neither.
+  `torch.set_num_threads` for SB3; "default" sets neither. "Environments" says who steps them where there is a
+  choice: for swingup `gymnasium` (one after the other in this process) or `envpool` (its threads), for SB3 and
+  SBX their DummyVecEnv, or `subprocess` for their SubprocVecEnv.
 - swingup is timed through `swingup.train`; "other s" is what that call spends outside its own
   `compile_seconds` and `run_seconds`: logging, and compiling and playing a final evaluation episode.
 - Rejax runs as one program compiled ahead of time, its evaluation callback replaced by an empty one, so that
@@ -20,7 +22,8 @@ How to read this:
   orthogonal weights.
 - A ratio is ours over the peer's, each at its fastest thread setting: the median over rounds of the ratio
   inside a round decides; "of bests" is the ratio of the two best repetitions.
-- "Start" runs from process start to the end of the first iteration (512 env steps, one seed, default
+- "Env / act / update s" is where swingup's run spends its time on the host.
+- "Start" runs from process start to the end of the first iteration (one seed, default
   threads): for swingup the command `swingup train` until metrics.csv has a row, for the peers the shortest
   script. "Cold" has an empty JAX compilation cache, "warm" the one that the cold start has filled; SB3 has
   none.
@@ -32,7 +35,7 @@ How to read this:
 def progress(row: Row) -> str:
     """One line for one measurement, printed as soon as it is there."""
     if row["kind"] == "rate":
-        what = f"{row['peer']}, {row['seeds']} seed(s), threads {row['threads']}"
+        what = f"{row['peer']}, {row['seeds']} seed(s), threads {row['threads']} {row['suite']}".rstrip()
     else:
         what = f"{row['peer']}, {row['cache']} start"
     if row["status"] == "failed":
@@ -56,14 +59,24 @@ def markdown(report: Row) -> str:
             f"{report['date']}, commit {report['commit']}, {machine['cpu']}, {machine['cores']} cores, "
             f"{report['rounds']} round(s), load average at the start {load}.",
             "",
-            "4 environments x 128 env steps an iteration, 4 epochs x 4 minibatches of 128, "
-            "two 64x64 tanh networks.",
+            "{num_envs} environments x {num_steps} env steps an iteration, {epochs} epochs x {minibatches} "
+            "minibatches, two 64x64 tanh networks.".format(**report["workload"]),
             "",
             "## Env steps per second",
             "",
             _table(
-                ["contestant", "seeds", "threads", "best", "median", "compile s", "import s", "other s"]
-                + ["return", "status"],
+                [
+                    "contestant",
+                    "seeds",
+                    "threads",
+                    "environments",
+                    "best",
+                    "median",
+                    "compile s",
+                    "import s",
+                    "other s",
+                ]
+                + ["env / act / update s", "return", "status"],
                 [_rate(line) for line in report["rates"]],
             ),
             "## swingup / peer",
@@ -71,8 +84,8 @@ def markdown(report: Row) -> str:
             _table(
                 [
                     "peer",
-                    "seeds",
-                    "threads (ours / peer's)",
+                    "seeds (ours / peer's)",
+                    "settings (ours / peer's)",
                     "median of rounds",
                     "of bests",
                     "bar",
@@ -97,17 +110,18 @@ def markdown(report: Row) -> str:
 
 def _rate(line: Row) -> list[str]:
     status = "" if line["status"] == "ok" else line["status"]
-    cells = [line["peer"], str(line["seeds"]), line["threads"]]
+    cells = [line["peer"], str(line["seeds"]), line["threads"], line["suite"] or "–"]
     if "best" not in line:
-        return [*cells, "–", "–", "–", "–", "–", "–", status]
+        return [*cells, *["–"] * 7, status]
     cells += [f"{line['best']:,.0f}", f"{line['median']:,.0f}"]
     cells += [f"{line[name]:.1f}" for name in ("compile_seconds", "import_seconds", "other_seconds")]
-    return [*cells, _number(line["final_return"], ".0f"), status]
+    split = " / ".join(f"{x:.1f}" for x in line["split"].values()) or "–"
+    return [*cells, split, _number(line["final_return"], ".0f"), status]
 
 
 def _ratio(line: Row) -> list[str]:
-    threads = f"{line['our_threads']} / {line['peer_threads']}"
-    cells = [line["peer"], str(line["seeds"]), threads]
+    seeds = f"{line['our_seeds']} / {line['seeds']}"
+    cells = [line["peer"], seeds, f"{line['ours']} / {line['theirs']}"]
     cells += [f"{line['median_ratio']:.2f}", f"{line['best_ratio']:.2f}"]
     return [*cells, "–" if line["bar"] is None else f">= {line['bar']:g}", _verdict(line["passed"])]
 

@@ -3,9 +3,13 @@
 The results are those of `benchmarks/results/`, written by `benchmarks/scores.py`.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from swingup.algos.a2c import A2C
 from swingup.algos.ppo import PPO
+from swingup.algos.trpo import TRPO
+from swingup.algos.vpg import VPG
 from swingup.envs import canonical
 
 
@@ -30,6 +34,30 @@ MUJOCO = PPO(
     normalise_obs=True,
     normalise_reward=True,
     log_std_init=-0.5,
+)
+MUJOCO_TRPO = TRPO(
+    num_envs=8,
+    num_steps=128,
+    value_epochs=20,
+    num_minibatches=16,
+    normalise_obs=True,
+    normalise_reward=True,
+    log_std_init=-0.5,
+)
+MUJOCO_A2C = A2C(
+    num_envs=16,
+    num_steps=5,
+    lam=0.95,
+    lr_decay=True,
+    lr_horizon=1e6,
+    c_entropy=0.0,
+    normalise_obs=True,
+    normalise_reward=True,
+    log_std_init=-0.5,
+)
+MUJOCO_VPG = VPG(num_envs=8, num_steps=256, normalise_obs=True, normalise_reward=True, log_std_init=-0.5)
+LANDER = PPO(
+    num_envs=16, num_steps=1024, gamma=0.999, lam=0.98, num_minibatches=256, lr=3e-4, normalise_reward=True
 )
 SMOOTH = {"normalise_obs": True, "normalise_reward": True, "c_entropy": 0.0}
 
@@ -104,6 +132,25 @@ PRESETS: dict[tuple[str, str], Preset] = {
         MUJOCO, env_steps=1_000_000, result="mean 3216, worst 2748 of 5 seeds"
     ),
     ("ppo", "envpool:Walker2d-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Swimmer-v5"): Preset(replace(MUJOCO, gamma=0.9999), env_steps=1_000_000, result=""),
+    ("ppo", "envpool:InvertedPendulum-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Reacher-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:LunarLander-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:LunarLanderContinuous-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
+    ("a2c", "gymnax:CartPole-v1"): Preset(
+        A2C(lr=4e-3, lr_decay=True, lr_horizon=5e5), env_steps=500_000, result=""
+    ),
+    ("a2c", "envpool:HalfCheetah-v5"): Preset(MUJOCO_A2C, env_steps=1_000_000, result=""),
+    ("trpo", "gymnax:CartPole-v1"): Preset(TRPO(), env_steps=100_000, result=""),
+    ("trpo", "envpool:HalfCheetah-v5"): Preset(
+        replace(MUJOCO_TRPO, delta=0.02), env_steps=1_000_000, result=""
+    ),
+    ("trpo", "envpool:Hopper-v5"): Preset(MUJOCO_TRPO, env_steps=1_000_000, result=""),
+    ("vpg", "gymnax:CartPole-v1"): Preset(
+        VPG(num_steps=32, lr=5e-3, value_lr=3e-3), env_steps=500_000, result=""
+    ),
+    ("vpg", "envpool:HalfCheetah-v5"): Preset(MUJOCO_VPG, env_steps=1_000_000, result=""),
 }
 
 
