@@ -31,7 +31,7 @@ myst_heading_anchors = 3
 math_number_all = False  # only equations with a label get a number, and every one of those is in a table
 
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["envpool", "ale_py"]  # extras that the documentation does not need
+autodoc_mock_imports = ["envpool", "ale_py", "brax"]  # extras that the documentation does not need
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -142,7 +142,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         A2C(lr=4e-3, lr_decay=True, lr_horizon=5e5), env_steps=500_000, result=""
     ),
     ("a2c", "envpool:HalfCheetah-v5"): Preset(MUJOCO_A2C, env_steps=1_000_000, result=""),
-    ("trpo", "gymnax:CartPole-v1"): Preset(TRPO(), env_steps=100_000, result=""),
+    ("trpo", "gymnax:CartPole-v1"): Preset(TRPO(gamma=0.98, lam=0.9), env_steps=100_000, result=""),
     ("trpo", "envpool:HalfCheetah-v5"): Preset(
         replace(MUJOCO_TRPO, delta=0.02), env_steps=1_000_000, result=""
     ),

@@ -1,7 +1,7 @@
 """Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
 
 An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Those on the
-host take options behind the name: `gymnasium:HalfCheetah-v5?vectorization=async&reset_noise_scale=0.2`.
+host, and Brax, take options behind the name: `brax:ant?backend=mjx`, `gymnasium:HalfCheetah-v5?vectorization=async&reset_noise_scale=0.2`.
 """
 
 import json
@@ -67,7 +67,11 @@ MUJOCO = (
 BOX2D = ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3")
 TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4")
 ATARI = ("BeamRider", "Breakout", "Enduro", "MsPacman", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
-DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES}
+BRAX = (
+    *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
+    *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
+)
+DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES, "brax": BRAX}
 SUITES: dict[str, tuple[str, ...]] = DEVICE | {
     "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *(f"ALE/{game}-v5" for game in ATARI)),
     "envpool": (*CLASSIC, *MUJOCO, *(f"{game}-v5" for game in ATARI)),
@@ -91,9 +95,9 @@ def canonical(name: str) -> str:
 
 
 def _knows(suite: str, name: str) -> bool:
-    if suite in DEVICE:
-        return name in DEVICE[suite]
     bare = name.partition("?")[0]
+    if suite in DEVICE:
+        return (bare if suite == "brax" else name) in DEVICE[suite]
     if bare in SUITES[suite]:
         return True
     if suite == "envpool":
@@ -156,14 +160,13 @@ def _gymnasiums(name: Any) -> bool:
 def _make(name: str, num_envs: int) -> Vec:
     """One object per id and size: compiled programs are cached by the identity of their environment."""
     suite, _, bare = name.partition(":")
-    return Vec(_gymnax(bare) if suite == "gymnax" else _probe(bare), num_envs)
+    return Vec({"gymnax": _gymnax, "probe": _probe, "brax": _brax}[suite](bare), num_envs)
 
 
 def _open(name: str, num_envs: int) -> VecEnv:
     """Environments on the host, with the options behind their name."""
     suite, _, rest = name.partition(":")
-    bare, _, query = rest.partition("?")
-    options = dict(_option(text, name) for text in query.split("&") if text)
+    bare, options = _options(rest, name)
     if suite == "gymnasium":
         from swingup.envs.adapters.gymnasium import make_gymnasium
 
@@ -173,6 +176,12 @@ def _open(name: str, num_envs: int) -> VecEnv:
     from swingup.envs.adapters.envpool import make_envpool
 
     return make_envpool(bare, num_envs, **options)
+
+
+def _options(rest: str, name: str) -> tuple[str, dict[str, Any]]:
+    """The bare name, and the options behind it."""
+    bare, _, query = rest.partition("?")
+    return bare, dict(_option(text, name) for text in query.split("&") if text)
 
 
 def _option(text: str, name: str) -> tuple[str, Any]:
@@ -190,6 +199,15 @@ def _gymnax(bare: str):
     from swingup.envs.adapters.gymnax import make_gymnax
 
     return make_gymnax(bare)
+
+
+def _brax(rest: str):
+    if find_spec("brax") is None:
+        raise ConfigError(f"brax:{rest} needs Brax: pip install 'swingup[brax]'")
+    from swingup.envs.adapters.brax import make_brax
+
+    bare, options = _options(rest, f"brax:{rest}")
+    return make_brax(bare, **options)
 
 
 def _probe(bare: str):

@@ -33,11 +33,17 @@ class Vec:
         """All randomness of `num_steps` env steps: keys [T, N], and what to reset to, [T, N, ...].
 
         A fresh start is drawn for each env step whether or not an episode ends there: drawing them
-        together is far cheaper than a few at a time inside the loop.
+        together is far cheaper than a few at a time inside the loop. An environment whose attribute
+        `costly_reset` is true gets one for each row: two episodes of a row that end in the same
+        `num_steps` are followed by the same start.
         """
         k_step, k_reset = jax.random.split(key)
         shape = (num_steps, self.num_envs)
-        fresh = jax.vmap(jax.vmap(self.env.reset))(jax.random.split(k_reset, shape))
+        if getattr(self.env, "costly_reset", False):
+            once = jax.vmap(self.env.reset)(jax.random.split(k_reset, self.num_envs))
+            fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_steps, *x.shape)), once)
+        else:
+            fresh = jax.vmap(jax.vmap(self.env.reset))(jax.random.split(k_reset, shape))
         return jax.random.split(k_step, shape), fresh
 
     def step(self, state: VecState, action: Array, noise: Any) -> tuple[VecState, Step]:
