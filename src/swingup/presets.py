@@ -147,9 +147,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         replace(MUJOCO_TRPO, delta=0.02), env_steps=1_000_000, result=""
     ),
     ("trpo", "envpool:Hopper-v5"): Preset(MUJOCO_TRPO, env_steps=1_000_000, result=""),
-    ("vpg", "gymnax:CartPole-v1"): Preset(
-        VPG(lr=2e-3, value_lr=3e-3), env_steps=500_000, result=""
-    ),
+    ("vpg", "gymnax:CartPole-v1"): Preset(VPG(lr=2e-3, value_lr=3e-3), env_steps=500_000, result=""),
     ("vpg", "envpool:HalfCheetah-v5"): Preset(MUJOCO_VPG, env_steps=1_000_000, result=""),
 }
 

@@ -1,7 +1,7 @@
 """Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
 
-An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Those on the
-host, and Brax, take options behind the name: `brax:ant?backend=mjx`, `gymnasium:HalfCheetah-v5?vectorization=async&reset_noise_scale=0.2`.
+An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Brax and those on
+the host take options behind the name: `brax:ant?backend=mjx`, `gymnasium:HalfCheetah-v5?reset_noise_scale=0.2`.
 """
 
 import json
