@@ -16,6 +16,12 @@ GENERATED = ROOT / "docs" / "_build" / "generated"
 PAGES = {  # name: (source, levels to lower its headings, what stands there without it)
     "scores": ("benchmarks/results/scores.md", 3, "*No scores are stored in this checkout yet.*"),
     "speed": ("benchmarks/results/speed.md", 3, "*No speeds are stored in this checkout yet.*"),
+    "speed-halfcheetah": (
+        "benchmarks/results/speed-halfcheetah.md",
+        3,
+        "*No speeds on the host are stored in this checkout yet.*",
+    ),
+    "ablation": ("benchmarks/results/ablation.md", 1, "*No ablation is stored in this checkout yet.*"),
     "contributing": (
         "CONTRIBUTING.md",
         0,
@@ -44,14 +50,26 @@ def adapt(text: str, lower: int, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def of(text: str, algo: str) -> str:
+    """The table of scores without the rows and commands of other algorithms."""
+    other = re.compile(
+        rf"\| (?!{algo} |algorithm ).*\| (yes|\*\*no\*\*|–) \|.*|- `swingup train (?!{algo} ).*"
+    )
+    return "\n".join(line for line in text.splitlines() if not other.fullmatch(line))
+
+
 def generate(app: Sphinx) -> None:
     GENERATED.mkdir(parents=True, exist_ok=True)
     for name, (source, lower, otherwise) in PAGES.items():
         path = ROOT / source
         text = adapt(path.read_text(), lower, path.parent) if path.exists() else otherwise + "\n"
-        target = GENERATED / f"{name}.md"
-        if not target.exists() or target.read_text() != text:
-            target.write_text(text)
+        pages = {name: text}
+        if name == "scores":
+            pages |= {f"scores-{algo}": of(text, algo) for algo in ("vpg", "a2c", "trpo", "ppo")}
+        for page, content in pages.items():
+            target = GENERATED / f"{page}.md"
+            if not target.exists() or target.read_text() != content:
+                target.write_text(content)
 
 
 def setup(app: Sphinx) -> dict:

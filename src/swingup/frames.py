@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.types import Rollout
+
 
 class Frames(NamedTuple):
     """The observations of T env steps in N environments, each frame once."""
@@ -23,8 +25,13 @@ def pack(obs: Array, done: Array) -> Frames:
 
     `obs[t]` is what was acted on in env step t, so that where `done[t]`, `obs[t + 1]` is another episode's first.
     """
-    t, k = obs.shape[0], obs.shape[-1]
-    frames = jnp.concatenate([jnp.moveaxis(obs[0, ..., :-1], -1, 0), obs[..., -1]])
+    return _packed(obs[0], obs[..., -1], done)
+
+
+def _packed(start: Array, newest: Array, done: Array) -> Frames:
+    """From the first observations [N, H, W, K] and the newest frame of each [T, N, H, W]."""
+    t, k = newest.shape[0], start.shape[-1]
+    frames = jnp.concatenate([jnp.moveaxis(start[..., :-1], -1, 0), newest])
     begins = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
     where = jnp.arange(k - 1, k - 1 + t)[:, None]
     return Frames(frames, jax.lax.cummax(jnp.where(begins, where, 0)))
@@ -46,3 +53,19 @@ def successors(packed: Frames, time: Array, row: Array, newest: Array) -> Array:
     Where no episode ends, that frame is the next observation's newest; at an end it belongs to the last one.
     """
     return jnp.concatenate([stacks(packed, time, row)[..., 1:], newest[..., None]], -1)
+
+
+def newest(rollout: Rollout) -> Rollout:
+    """Of a rollout's observations the newest frames alone, which is all that is new in them."""
+    step = rollout.step._replace(obs=(), next_obs=rollout.step.next_obs[..., -1])
+    return rollout._replace(obs=rollout.obs[..., -1], step=step)
+
+
+def restore(rollout: Rollout, start: Array) -> Rollout:
+    """The observations [T, N, H, W, K] of a rollout of newest frames that began at `start` [N, H, W, K]."""
+    packed = _packed(start, rollout.obs, rollout.step.done)
+    time, row = (x.ravel() for x in jnp.indices(rollout.obs.shape[:2]))
+    flat = rollout.step.next_obs.reshape(-1, *start.shape[1:-1])
+    shape = *rollout.obs.shape, start.shape[-1]
+    step = rollout.step._replace(next_obs=successors(packed, time, row, flat).reshape(shape))
+    return rollout._replace(obs=stacks(packed, time, row).reshape(shape), step=step)

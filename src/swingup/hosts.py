@@ -17,6 +17,7 @@ from swingup.clock import Clock
 from swingup.distributions import noise
 from swingup.envs import Hosted
 from swingup.errors import ConfigError
+from swingup.frames import newest, restore
 from swingup.parallel import axes, mesh_of, part, shard
 from swingup.rollout import episode_stats, nonfinite, record
 from swingup.spaces import to_env
@@ -69,6 +70,7 @@ class Loop:
 
     def __init__(self, algo: Algorithm, env: VecEnv, seeds: int, clock: Clock):
         self.algo, self.clock = algo, clock
+        self.stacked = getattr(env, "stacked", False)  # then a rollout holds each frame once
         self.rows = rows(env, seeds, algo.num_envs)
         mesh = mesh_of(seeds)
         over = partial(_over_seeds, algo, mesh)
@@ -110,11 +112,13 @@ class Loop:
                 env_state, step = self.rows.step(
                     env_state, sent, jax.tree.map(lambda x, t=t: x[t], env_noise)
                 )
-            record.append(Rollout(obs, action, extras, step))
+            row = Rollout(obs, action, extras, step)
+            record.append(newest(row) if self.stacked else row)
             obs = step.obs
         with self.clock.measure("update_seconds"):
             rollout = jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
-            results = self.finish(algo, learner, recent, rollout, k_learn)
+            first = state.actor.obs if self.stacked else ()
+            results = self.finish(algo, learner, recent, rollout, k_learn, first)
             learner, recent, metrics = jax.block_until_ready(results)
         return State(learner, Actor(env_state, obs, recent), key), metrics
 
@@ -142,7 +146,11 @@ def _act(
     return action, extras, to_env(env.action_space, action)
 
 
-def _finish(algo: Any, learner: Any, recent: Any, rollout: Rollout, key: Array) -> tuple[Any, Any, dict]:
+def _finish(
+    algo: Any, learner: Any, recent: Any, rollout: Rollout, key: Array, first: Any
+) -> tuple[Any, Any, dict]:
+    if not isinstance(first, tuple):
+        rollout = restore(rollout, first)
     learner, metrics = algo.update(learner, rollout, key)
     recent = record(recent, rollout)
     stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": nonfinite(learner)}

@@ -1,11 +1,17 @@
 """Stacks of frames stored as single frames come back bit for bit."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 
+from conftest import same_bits, small
+from swingup import driver
 from swingup.envs import make
+from swingup.envs.adapters.host import HostVec, Outcome
 from swingup.frames import pack, stacks, successors
+from swingup.spaces import Box, Discrete
 
 
 def check(obs, next_obs, done):
@@ -53,4 +59,42 @@ def test_frames_of_atari_over_episode_ends(name, option):
         before = step.obs
     done = np.stack([s.done for s in steps])
     assert done.any()
+    assert env.stacked  # type: ignore[attr-defined]
     check(np.stack(obs), np.stack([s.next_obs for s in steps]), done)
+
+
+class Screens:
+    """A pool of 10x10 screens that change at random; episodes of `5 + row` env steps."""
+
+    name, num_envs = "screens", 2
+    observation_space, action_space = Box.of(0, 255, (10, 10, 4), "uint8"), Discrete(3)
+
+    def reset(self, start: int, seeds: list[int]) -> np.ndarray:
+        self.rng, self.age = np.random.default_rng(seeds), np.zeros(2, int)
+        self.obs = np.zeros((2, 10, 10, 4), np.uint8)
+        return self.restart(np.arange(2))
+
+    def frames(self, n: int) -> np.ndarray:
+        return self.rng.integers(0, 255, (n, 10, 10, 1), np.uint8)
+
+    def restart(self, rows: np.ndarray) -> np.ndarray:
+        self.age[rows], self.obs[rows] = 0, np.repeat(self.frames(len(rows)), 4, -1)
+        return self.obs[rows].copy()
+
+    def step(self, start: int, action: np.ndarray) -> Outcome:
+        self.age += 1
+        self.obs = np.concatenate([self.obs[..., 1:], self.frames(2)], -1)
+        ended = self.age == 5 + np.arange(2)
+        return Outcome(self.obs.copy(), action - 1.0, ended & (self.age == 5), ended & (self.age > 5))
+
+    def close(self) -> None: ...
+
+
+def test_training_on_frames_kept_once_is_training_on_stacks() -> None:
+    """Over terminations, time limits and the edges of rollouts, to the last bit."""
+    algo, ends = small("ppo", num_envs=2, num_steps=8, hidden=(16,)), []
+    for stacked in (False, True):
+        env: Any = HostVec(Screens())
+        env.stacked = stacked
+        ends.append(driver.run(algo, env, driver.init(algo, env, [0]), 3))
+    assert same_bits(ends[0].learner, ends[1].learner)

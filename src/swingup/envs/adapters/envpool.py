@@ -34,7 +34,9 @@ def make_envpool(name: str, num_envs: int, **options: Any) -> HostVec:
         config = _quietly(envpool.make_spec, name, **options).config._fields
         atari = {"reward_clip", "noop_max"} <= set(config)
         sign = atari and options.pop("reward_clip", True)
-        return HostVec(EnvPoolPool(name, num_envs, options), sign)
+        env = HostVec(EnvPoolPool(name, num_envs, options), sign)
+        env.stacked = atari and len(env.observation_space.shape) == 3
+        return env
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise ConfigError(f"envpool:{name} cannot be opened: {error}") from None
 

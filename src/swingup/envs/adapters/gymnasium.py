@@ -38,7 +38,9 @@ def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **opti
 
             build = partial(make_game, name, **options)
         with _without_log() if extra == "mujoco" else contextlib.nullcontext():
-            return wrap(build, num_envs, vectorization, name=name, reward_sign=sign)
+            env = wrap(build, num_envs, vectorization, name=name, reward_sign=sign)
+            env.stacked = atari
+            return env
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         cure = f"; pip install 'swingup[{extra}]'" if extra else ""
         raise ConfigError(f"{name} cannot be opened: {error}{cure}") from None

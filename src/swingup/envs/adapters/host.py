@@ -53,9 +53,11 @@ class HostVec:
     It holds state: `reset` begins anew, `step` goes on from wherever the last call left off, and what
     it is given and returns as the environments' state is `()`. Arrays are NumPy's, float32 where float.
     With `reward_sign`, the algorithm sees the sign of each reward; episode returns count the reward itself.
+    `stacked` says that observations are stacks of frames as `frames` describes them.
     """
 
     jittable = False
+    stacked = False
 
     def __init__(self, pool: Pool, reward_sign: bool = False):
         self.pool, self._start, self.reward_sign = pool, 0, reward_sign
