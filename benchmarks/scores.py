@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from swingup.presets import PRESETS
+from swingup.presets import PRESETS, UNMEASURED
 from swingup.statistics import iqm, mean_ci
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,8 +46,14 @@ BARS: dict[tuple[str, str], Bar] = {
     ("ppo", "envpool:Hopper-v5"): ("mean", 2000, "2609 at 1M on v3 (Tianshou)"),
     ("ppo", "envpool:Walker2d-v5"): ("mean", 2500, "3589 at 1M on v3 (Tianshou)"),
     ("ppo", "envpool:InvertedPendulum-v5"): ("mean", 1000, "1000 (Tianshou)"),
-    ("ppo", "gymnasium:LunarLander-v3"): ("mean", 200, ""),
-    ("ppo", "gymnasium:LunarLanderContinuous-v3"): ("mean", 230, ""),
+    ("ppo", "envpool:LunarLander-v3"): ("mean", 200, "242 at 1M on v2 (RL Zoo)"),
+    ("ppo", "envpool:LunarLanderContinuous-v3"): ("mean", 230, "270.9 at 1M on v2 (RL Zoo)"),
+    ("ppo", "envpool:Ant-v5"): ("mean", None, "3258 at 1M on v3 (Tianshou)"),
+    ("ppo", "envpool:Swimmer-v5"): ("mean", None, "66.7 at 1M on v3 with γ 0.99 (Tianshou)"),
+    ("ppo", "envpool:Reacher-v5"): ("mean", None, "-4.1 at 1M on v2 (Tianshou)"),
+    ("a2c", "envpool:HalfCheetah-v5"): ("mean", None, "1830 at 1M on v3 (Tianshou)"),
+    ("vpg", "envpool:HalfCheetah-v5"): ("mean", None, "-49 at 1M, 632 at 3M on v3 (Spinning Up)"),
+    ("vpg", "envpool:InvertedPendulum-v5"): ("mean", None, "999 at 3M on v2 (Tianshou, REINFORCE)"),
     ("trpo", "envpool:HalfCheetah-v5"): ("mean", 2000, "4471 at 1M on v3 (Tianshou)"),
     ("trpo", "envpool:Hopper-v5"): ("mean", 1800, "2046 at 1M on v3 (Tianshou)"),
 }
@@ -147,6 +153,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing")
     options = parser.parse_args()
     for algo, env in [] if options.table else PRESETS:
+        if PRESETS[algo, env].result == UNMEASURED and not options.only:
+            continue
         wanted = not options.only or env in options.only or env.partition(":")[2] in options.only
         if not wanted or options.algo not in (None, algo):
             continue

@@ -59,6 +59,20 @@ MUJOCO_VPG = VPG(num_envs=8, num_steps=256, normalise_obs=True, normalise_reward
 LANDER = PPO(
     num_envs=16, num_steps=1024, gamma=0.999, lam=0.98, num_minibatches=256, lr=3e-4, normalise_reward=True
 )
+# Brax's own settings (the notebook with which it publishes its results), but one network of 256 x 256 for the policy
+# and one for V, a normal policy that is clipped, and rewards scaled by their running std instead of by a constant.
+BRAX = PPO(
+    clip=0.3,
+    num_minibatches=32,
+    lr=3e-4,
+    max_grad_norm=1e9,
+    hidden=(256, 256),
+    activation="silu",
+    normalise_obs=True,
+    normalise_reward=True,
+    log_std_init=-0.5,
+)
+UNMEASURED = "not measured: it wants an accelerator"
 SMOOTH = {"normalise_obs": True, "normalise_reward": True, "c_entropy": 0.0}
 
 PRESETS: dict[tuple[str, str], Preset] = {
@@ -138,6 +152,16 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:Reacher-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
     ("ppo", "envpool:LunarLander-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
     ("ppo", "envpool:LunarLanderContinuous-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
+    ("ppo", "brax:ant"): Preset(
+        replace(BRAX, num_envs=4096, num_steps=80, gamma=0.97, epochs=4, c_entropy=0.01),
+        env_steps=50_000_000,
+        result=UNMEASURED,
+    ),
+    ("ppo", "brax:halfcheetah"): Preset(
+        replace(BRAX, num_envs=2048, num_steps=160, gamma=0.95, epochs=8, c_entropy=0.001),
+        env_steps=50_000_000,
+        result=UNMEASURED,
+    ),
     ("a2c", "gymnax:CartPole-v1"): Preset(
         A2C(lr=4e-3, lr_decay=True, lr_horizon=5e5), env_steps=500_000, result=""
     ),
@@ -149,6 +173,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("trpo", "envpool:Hopper-v5"): Preset(MUJOCO_TRPO, env_steps=1_000_000, result=""),
     ("vpg", "gymnax:CartPole-v1"): Preset(VPG(lr=2e-3, value_lr=3e-3), env_steps=500_000, result=""),
     ("vpg", "envpool:HalfCheetah-v5"): Preset(MUJOCO_VPG, env_steps=1_000_000, result=""),
+    ("vpg", "envpool:InvertedPendulum-v5"): Preset(MUJOCO_VPG, env_steps=1_000_000, result=""),
 }
 
 
