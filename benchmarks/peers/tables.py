@@ -93,12 +93,7 @@ def markdown(report: Row) -> str:
                 ],
                 [_ratio(line) for line in report["ratios"]],
             ),
-            "## Start to first update",
-            "",
-            _table(
-                ["contestant", "cache", "median s", "best s", "compile s", "bar", "verdict"],
-                [_start(line) for line in report["starts"]],
-            ),
+            *_starts(report["starts"]),
             NOTES,
             "## Versions",
             "",
@@ -106,6 +101,14 @@ def markdown(report: Row) -> str:
             "",
         ]
     )
+
+
+def _starts(lines: list[Row]) -> list[str]:
+    """The table of starts, where they were measured."""
+    if not lines:
+        return []
+    head = ["contestant", "cache", "median s", "best s", "compile s", "bar", "verdict"]
+    return ["## Start to first update", "", _table(head, [_start(line) for line in lines])]
 
 
 def _rate(line: Row) -> list[str]:
