@@ -59,6 +59,17 @@ MUJOCO_VPG = VPG(num_envs=8, num_steps=256, normalise_obs=True, normalise_reward
 LANDER = PPO(
     num_envs=16, num_steps=1024, gamma=0.999, lam=0.98, num_minibatches=256, lr=3e-4, normalise_reward=True
 )
+ATARI = PPO(
+    num_envs=8,
+    num_steps=128,
+    clip=0.1,
+    num_minibatches=4,
+    lr=2.5e-4,
+    lr_decay=True,
+    lr_horizon=1e7,
+    hidden=(512,),
+    activation="relu",
+)
 # Brax's own settings (the notebook with which it publishes its results), but one network of 256 x 256 for the policy
 # and one for V, a normal policy that is clipped, and rewards scaled by their running std instead of by a constant.
 BRAX = PPO(
@@ -152,6 +163,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:Reacher-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
     ("ppo", "envpool:LunarLander-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
     ("ppo", "envpool:LunarLanderContinuous-v3"): Preset(LANDER, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Pong-v5"): Preset(ATARI, env_steps=10_000_000, result=UNMEASURED),
     ("ppo", "brax:ant"): Preset(
         replace(BRAX, num_envs=4096, num_steps=80, gamma=0.97, epochs=4, c_entropy=0.01),
         env_steps=50_000_000,
