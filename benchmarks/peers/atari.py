@@ -39,17 +39,18 @@ def ours(kind: str, num_envs: int) -> tuple[Callable[[np.ndarray], Any], Callabl
 
 def theirs(kind: str, num_envs: int) -> tuple[Callable[[np.ndarray], Any], Callable[[], None]]:
     """Step and close."""
-    import ale_py
-    import gymnasium
     from stable_baselines3.common.env_util import make_atari_env
     from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack
 
-    gymnasium.register_envs(ale_py)
     processes = SubprocVecEnv if kind == "sb3-subprocess" else None
     wrappers = {"terminal_on_life_loss": False}
-    # NoFrameskip: SB3's wrappers skip the frames themselves, as ours do.
+    # NoFrameskip: SB3's wrappers skip the frames themselves, as ours do. Named with the module that registers it, as
+    # each process has to import that.
     env = VecFrameStack(
-        make_atari_env("PongNoFrameskip-v4", num_envs, 0, vec_env_cls=processes, wrapper_kwargs=wrappers), 4
+        make_atari_env(
+            "ale_py:PongNoFrameskip-v4", num_envs, 0, vec_env_cls=processes, wrapper_kwargs=wrappers
+        ),
+        4,
     )
     env.reset()
     return env.step, env.close
