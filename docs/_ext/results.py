@@ -21,6 +21,7 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
         3,
         "*No speeds on the host are stored in this checkout yet.*",
     ),
+    "frames": ("benchmarks/results/frames.md", 3, "*No speeds of frames are stored in this checkout yet.*"),
     "ablation": ("benchmarks/results/ablation.md", 1, "*No ablation is stored in this checkout yet.*"),
     "contributing": (
         "CONTRIBUTING.md",
