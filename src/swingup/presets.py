@@ -160,7 +160,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
         MUJOCO, env_steps=1_000_000, result="mean 4563, worst 3966 of 5 seeds"
     ),
     ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
-    ("ppo", "envpool:Swimmer-v5"): Preset(replace(MUJOCO, gamma=0.9999), env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Swimmer-v5"): Preset(
+        replace(MUJOCO, gamma=0.9999), env_steps=1_000_000, result="mean 115.1, worst 59.2 of 5 seeds"
+    ),
     ("ppo", "envpool:InvertedPendulum-v5"): Preset(
         MUJOCO, env_steps=1_000_000, result="mean 1000, worst 1000 of 5 seeds"
     ),
