@@ -159,7 +159,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:Walker2d-v5"): Preset(
         MUJOCO, env_steps=1_000_000, result="mean 4563, worst 3966 of 5 seeds"
     ),
-    ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result=""),
+    ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result="not measured yet"),
     ("ppo", "envpool:Swimmer-v5"): Preset(
         replace(MUJOCO, gamma=0.9999), env_steps=1_000_000, result="mean 115.1, worst 59.2 of 5 seeds"
     ),
