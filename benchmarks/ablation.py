@@ -1,6 +1,6 @@
 """What each of PPO's details is worth: train the preset with one of them changed, on three tasks, ten seeds each.
 
-    python benchmarks/ablation.py              about ten minutes on two cores
+    python benchmarks/ablation.py              about a quarter of an hour on two cores
     python benchmarks/ablation.py --table      only rewrite the table from the stored results
 
 "minimal" is PPO as Spinning Up has it: 80 gradient steps on the whole rollout, stopped at a KL divergence of 0.015,

@@ -60,7 +60,8 @@ def main() -> None:
             rates[kind].append(measure(kind, options.seconds))
             print(f"{kind:16s} {rates[kind][-1]:10,.0f} env steps/s", flush=True)
     cores = f"{os.cpu_count()} cores of {cpu_model()}"
-    about = {"command": "python benchmarks/frames.py", "rounds": options.rounds, "cpu": cores}
+    command = f"python benchmarks/frames.py --rounds {options.rounds} --seconds {options.seconds:g}"
+    about = {"command": command, "rounds": options.rounds, "cpu": cores}
     report = about | {"env_steps_per_second": rates}
     (RESULTS / "frames.json").write_text(json.dumps(report, indent=1) + "\n")
     text = table(report)
