@@ -175,7 +175,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:LunarLanderContinuous-v3"): Preset(
         LANDER, env_steps=1_000_000, result="mean 282.1, worst 277.9 of 5 seeds"
     ),
-    ("ppo", "envpool:Pong-v5"): Preset(ATARI, env_steps=10_000_000, result=UNMEASURED),
+    ("ppo", "envpool:Pong-v5"): Preset(
+        replace(ATARI, lr=1e-3, lr_horizon=1e6, epochs=3), env_steps=1_000_000, result=UNMEASURED
+    ),
     ("ppo", "brax:ant"): Preset(
         replace(BRAX, num_envs=4096, num_steps=80, gamma=0.97, epochs=4, c_entropy=0.01),
         env_steps=50_000_000,

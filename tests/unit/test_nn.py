@@ -120,16 +120,30 @@ def test_mlp_starts_orthogonal_with_zero_biases():
     assert not np.allclose(hidden[0], hidden[1][:3])  # each layer has its own key
 
 
-def test_conv_matches_xlas_convolution():
-    conv = filled(lambda key: Conv(2, 6, key=key))
-    x = np.random.default_rng(1).normal(size=(2, 3, 7, 5, 2)).astype(np.float32)
-    kernel = conv.dense.weight.reshape(3, 3, 2, 6)
+def kernel_of(conv, channels):
+    """The weight [size, size, C, outputs] in the order of rows and columns of pixels."""
+    n, s = conv.size // conv.stride, conv.stride
+    squares = np.asarray(conv.dense.weight).reshape(n, n, s, s, channels, -1)
+    return squares.transpose(0, 2, 1, 3, 4, 5).reshape(conv.size, conv.size, channels, -1)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (4, 2), (8, 4), (2, 2), (1, 1)])
+def test_conv_matches_xlas_convolution(size, stride):
+    """Also where the stride leaves a border over, which is dropped: 13 by 11 pixels."""
+    conv = filled(lambda key: Conv(2, 6, size, stride, key=key))
+    x = np.random.default_rng(1).normal(size=(2, 3, 13, 11, 2)).astype(np.float32)
     expected = jax.lax.conv_general_dilated(
-        x.reshape(6, 7, 5, 2), kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x.reshape(6, 13, 11, 2),
+        kernel_of(conv, 2),
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     got = quick(lambda c, x: c(x))(conv, x)
-    assert got.shape == (2, 3, 5, 3, 6)
-    np.testing.assert_allclose(got.reshape(6, 5, 3, 6), expected + conv.dense.bias, rtol=1e-4, atol=1e-4)
+    assert got.shape == (2, 3, (13 - size) // stride + 1, (11 - size) // stride + 1, 6)
+    np.testing.assert_allclose(
+        got.reshape(expected.shape), expected + conv.dense.bias, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_cnn_is_conv_relu_dense_relu():
@@ -152,8 +166,8 @@ def test_nature_cnn_is_the_one_of_mnih_et_al():
         windows = np.lib.stride_tricks.sliding_window_view(hidden, (size, size), (1, 2))[
             :, ::stride, ::stride
         ]
-        patches = np.moveaxis(windows, 3, 5).reshape(*windows.shape[:3], -1)  # [N, h, w, rows x columns x C]
-        hidden = np.maximum(patches @ np.asarray(layer.weight) + np.asarray(layer.bias), 0)
+        kernel = kernel_of(layer, hidden.shape[-1])
+        hidden = np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, kernel) + np.asarray(layer.dense.bias), 0)
         assert hidden.shape == (2, *shape)
     expected = np.maximum(
         hidden.reshape(2, -1) @ np.asarray(cnn.dense.weight) + np.asarray(cnn.dense.bias), 0
