@@ -3,6 +3,7 @@
     python benchmarks/scores.py                       all presets, 10 seeds each
     python benchmarks/scores.py --only Acrobot-v1     some of them
     python benchmarks/scores.py --table               only rewrite the table from the stored results
+    python benchmarks/scores.py --random envpool:Pong-v5   the mean return of random actions, 100 episodes
 
 Each run is the command that a user would type, and that the stored result names. Results go to
 `benchmarks/results/scores/`: result.json and curve.png per preset, metrics.csv with every seed's curve; and the
@@ -48,6 +49,8 @@ BARS: dict[tuple[str, str], Bar] = {
     ("ppo", "envpool:InvertedPendulum-v5"): ("mean", 1000, "1000 (Tianshou)"),
     ("ppo", "envpool:LunarLander-v3"): ("mean", 200, "242 at 1M on v2 (RL Zoo)"),
     ("ppo", "envpool:LunarLanderContinuous-v3"): ("mean", 230, "270.9 at 1M on v2 (RL Zoo)"),
+    # A bar of our own: random actions lose with -20.4 (measured: `scores.py --random envpool:Pong-v5`).
+    ("ppo", "envpool:Pong-v5"): ("mean", 0, "20.6 at 10M (RL Zoo)"),
     ("ppo", "envpool:Ant-v5"): ("mean", None, "3258 at 1M on v3 (Tianshou)"),
     ("ppo", "envpool:Swimmer-v5"): ("mean", None, "66.7 at 1M on v3 with γ 0.99 (Tianshou)"),
     ("ppo", "envpool:Reacher-v5"): ("mean", None, "-4.1 at 1M on v2 (Tianshou)"),
@@ -139,6 +142,23 @@ def cells(algo: str, env: str, r: dict[str, Any]) -> list[Any]:
     return [*start, f"{iqm(x):.2f}", f"{x.min():.2f}", shown, met, published or "–"]
 
 
+def random_return(name: str, episodes: int = 100, at_once: int = 10) -> float:
+    """The mean return of uniformly random actions."""
+    import jax
+
+    from swingup.distributions import uniform
+    from swingup.envs import make
+    from swingup.rollout import evaluate
+
+    env, returns = make(name, at_once), []
+    for i in range(episodes // at_once):
+        key = jax.random.fold_in(jax.random.key(0), i)
+        returns += np.asarray(
+            evaluate(env, lambda _, noise: (uniform(env.action_space, noise), ()), key)[0]
+        ).tolist()
+    return float(np.mean(returns))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -151,7 +171,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--random", metavar="ENV", help="train nothing: play random actions there")
     options = parser.parse_args()
+    if options.random:
+        print(f"random actions on {options.random}: {random_return(options.random):.2f} (100 episodes)")
+        return
     for algo, env in [] if options.table else PRESETS:
         if PRESETS[algo, env].result == UNMEASURED and not options.only:
             continue

@@ -48,4 +48,8 @@ nitpick_ignore_regex = [
         r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
     ),
 ]
-nitpick_ignore = [("py:class", "swingup.types.Cls"), ("py:class", "swingup.rollout.Carry")]  # type variables
+nitpick_ignore = [
+    ("py:class", "swingup.types.Cls"),  # type variables
+    ("py:class", "swingup.rollout.Carry"),
+    ("py:class", "ArrayTree"),  # of optax
+]

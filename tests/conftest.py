@@ -35,6 +35,81 @@ SMALL: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "hidden": (16, 16),
     },
+    "dqn": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "target_period": 3,
+        "hidden": (16, 16),
+    },
+    "c51": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "target_period": 3,
+        "atoms": 11,
+        "hidden": (16, 16),
+    },
+    "qr_dqn": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "target_period": 3,
+        "quantiles": 5,
+        "hidden": (16, 16),
+    },
+    "ddpg": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "td3": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.5,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "sac": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "sac_discrete": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
 }
 # pytest-timeout interrupts a slow test; this ends the process with all stacks if even that cannot (a deadlock in C++).
 faulthandler.dump_traceback_later(1500, exit=True)
@@ -81,7 +156,16 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-OPTIMISED = ("every_bit[ppo-", "nothing[ppo-", "exact[ppo-", "test_kill", "test_trpo")
+OPTIMISED = (
+    "every_bit[ppo-",
+    "nothing[ppo-",
+    "exact[ppo-",
+    "test_kill",
+    "test_trpo",
+    "regulator",
+    "bandit",
+    "one_hot_states",
+)
 
 
 @pytest.fixture(autouse=True)

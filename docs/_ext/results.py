@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from swingup.algos import ALGOS
+
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "docs" / "_build" / "generated"
 PAGES = {  # name: (source, levels to lower its headings, what stands there without it)
@@ -66,7 +68,7 @@ def generate(app: Sphinx) -> None:
         text = adapt(path.read_text(), lower, path.parent) if path.exists() else otherwise + "\n"
         pages = {name: text}
         if name == "scores":
-            pages |= {f"scores-{algo}": of(text, algo) for algo in ("vpg", "a2c", "trpo", "ppo")}
+            pages |= {f"scores-{algo}": of(text, algo) for algo in ALGOS}
         for page, content in pages.items():
             target = GENERATED / f"{page}.md"
             if not target.exists() or target.read_text() != content:

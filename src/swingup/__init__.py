@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swingup.algos.a2c import A2C
+    from swingup.algos.c51 import C51
+    from swingup.algos.ddpg import DDPG
+    from swingup.algos.dqn import DQN
     from swingup.algos.ppo import PPO
+    from swingup.algos.qr_dqn import QRDQN
+    from swingup.algos.sac import SAC
+    from swingup.algos.sac_discrete import SACDiscrete
+    from swingup.algos.td3 import TD3
     from swingup.algos.trpo import TRPO
     from swingup.algos.vpg import VPG
     from swingup.curves import plot
@@ -36,7 +43,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "swingup.algos.a2c": ["A2C"],
+    "swingup.algos.c51": ["C51"],
+    "swingup.algos.ddpg": ["DDPG"],
+    "swingup.algos.dqn": ["DQN"],
     "swingup.algos.ppo": ["PPO"],
+    "swingup.algos.qr_dqn": ["QRDQN"],
+    "swingup.algos.sac": ["SAC"],
+    "swingup.algos.sac_discrete": ["SACDiscrete"],
+    "swingup.algos.td3": ["TD3"],
     "swingup.algos.trpo": ["TRPO"],
     "swingup.algos.vpg": ["VPG"],
     "swingup.driver": ["Progress"],
@@ -53,7 +67,13 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "A2C",
+    "C51",
+    "DDPG",
+    "DQN",
     "PPO",
+    "QRDQN",
+    "SAC",
+    "TD3",
     "TRPO",
     "VPG",
     "Box",
@@ -68,6 +88,7 @@ __all__ = [
     "Progress",
     "Rollout",
     "Run",
+    "SACDiscrete",
     "State",
     "Step",
     "SwingupError",

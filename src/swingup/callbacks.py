@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from swingup import files
+from swingup import files, types
 from swingup.driver import Progress
 from swingup.errors import ConfigError, SwingupError
 
@@ -29,7 +29,7 @@ class Stopped(SwingupError):
 
     def __init__(self, signum: int, p: Progress):
         super().__init__(f"stopped by {signal.Signals(signum).name} at iteration {p.iteration}")
-        self.signum, self.env_steps = signum, p.iteration * p.algo.env_steps_per_iteration
+        self.signum, self.env_steps = signum, types.env_steps(p.algo, p.iteration)
 
 
 def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -80,7 +80,7 @@ class CSVLog:
         for i in points:
             self._gather(p.metrics, start - first, i - first)
             seconds = self.seconds + p.clock.run_seconds - per_iteration * (p.iteration - i)
-            new += self._rows(i, i * p.algo.env_steps_per_iteration, round(seconds, 3))
+            new += self._rows(i, types.env_steps(p.algo, i), round(seconds, 3))
             start = i
         if start < p.iteration:
             self._gather(p.metrics, start - first, size)
@@ -235,7 +235,7 @@ class Console:
         mean = np.nanmean(recent) if np.isfinite(recent).any() else math.nan
         over = f" (mean of {seeds} seeds)" if seeds > 1 else ""
         return (
-            f"{p.iteration * per_iteration:>11,} / {p.iterations * per_iteration:,} env steps"
+            f"{types.env_steps(p.algo, p.iteration):>11,} / {types.env_steps(p.algo, p.iterations):,} env steps"
             f"   {rate * per_iteration * seeds:>9,.0f} env steps/s   return {mean:>8.2f}{over}"
             f"   {int(left) // 60}:{int(left) % 60:02d} left"
         )

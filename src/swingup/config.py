@@ -14,6 +14,7 @@ import numpy as np
 from swingup import files, settings
 from swingup.envs import canonical
 from swingup.errors import ConfigError, OutputError
+from swingup.types import env_steps
 
 DEFAULT_ENV_STEPS = 500_000
 EPISODES = 100  # of the final evaluation, per seed
@@ -37,6 +38,11 @@ class Experiment:
     def __post_init__(self):
         if self.env_steps < 1:
             raise ConfigError(f"env_steps must be at least 1, not {self.env_steps}")
+        if self.env_steps <= env_steps(self.algo, 0):
+            raise ConfigError(
+                f"env_steps={self.env_steps} would end in the warm-up of {env_steps(self.algo, 0)} env steps: "
+                "ask for more env steps, or for a shorter --warmup"
+            )
         if not self.seeds:
             raise ConfigError("at least one seed is needed")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:
@@ -52,7 +58,7 @@ class Experiment:
 
     @property
     def iterations(self) -> int:
-        return math.ceil(self.env_steps / self.algo.env_steps_per_iteration)
+        return math.ceil((self.env_steps - env_steps(self.algo, 0)) / self.algo.env_steps_per_iteration)
 
     @property
     def log_every(self) -> int:
@@ -78,7 +84,7 @@ class Experiment:
         """
         algo = self.algo
         if getattr(algo, "lr_decay", False):
-            horizon = np.maximum(algo.lr_horizon, float(self.iterations * algo.env_steps_per_iteration))
+            horizon = np.maximum(algo.lr_horizon, float(env_steps(algo, self.iterations)))
             algo = dataclasses.replace(algo, lr_horizon=horizon if horizon.ndim else float(horizon))
         return algo
 

@@ -28,6 +28,20 @@ def noise(action_space: Space, key: Array, lead: tuple[int, ...]) -> Array:
     return jax.random.normal(key, (*lead, *action_space.shape))
 
 
+def uniform(action_space: Space, noise: Array) -> Array:
+    """Random actions made of a policy's noise: all actions alike, or all of the box [-1, 1]^D."""
+    if isinstance(action_space, Discrete):
+        return jnp.argmax(noise, -1)
+    return 2 * jax.scipy.stats.norm.cdf(noise) - 1
+
+
+def epsilon_greedy(value: Array, epsilon: Array | float) -> "Categorical":
+    """The best of A actions by `value` [..., A] with probability 1 - ε, else any, itself included."""
+    actions = value.shape[-1]
+    best = jax.nn.one_hot(jnp.argmax(value, -1), actions)
+    return Categorical(jnp.log((1 - epsilon) * best + epsilon / actions))
+
+
 class Distribution(eqx.Module):
     """What a policy returns for a batch of observations."""
 

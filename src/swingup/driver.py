@@ -18,12 +18,14 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
+from swingup import budget
 from swingup.clock import Clock
 from swingup.errors import NonFiniteError
-from swingup.hosts import Loop
+from swingup.hosts import Loop, apart
 from swingup.parallel import axes, mesh_of, part, place, setting, shard
+from swingup.replay import interrupt
 from swingup.rollout import nonfinite
-from swingup.types import Algorithm, State, VecEnv
+from swingup.types import Algorithm, State, VecEnv, env_steps
 
 Metrics = dict[str, np.ndarray]
 SLICE_SECONDS = 1.0  # how long compiled code may run before the host looks
@@ -51,7 +53,11 @@ def root_key(seed: int, purpose: str) -> Array:
 
 
 def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
-    """The training states of all seeds, stacked along a leading axis [S]."""
+    """The training states of all seeds, stacked along a leading axis [S].
+
+    Raises `ConfigError` if their replays do not fit in memory.
+    """
+    budget.check(algo, env, len(seeds))
     keys = jnp.stack([root_key(seed, "train") for seed in seeds])
     if env.jittable:
         return _init(algo, keys, env)
@@ -89,7 +95,10 @@ def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State
     parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
     keys = [root_key(seed, f"environments from iteration {done}") for seed in seeds]
     obs = np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
-    return state._replace(actor=state.actor._replace(obs=obs))
+    learner = state.learner
+    if hasattr(learner, "replay"):
+        learner = learner._replace(replay=jax.jit(jax.vmap(interrupt), donate_argnums=0)(learner.replay))
+    return state._replace(learner=learner, actor=state.actor._replace(obs=obs))
 
 
 @partial(jax.jit, static_argnames="env")
@@ -166,7 +175,9 @@ def _device_chunk(
         # Once a chunk, for the sake of speed: what is not finite shows in the next iteration's losses anyway,
         # and no state that is not gets past the end of a chunk into a checkpoint.
         log["nonfinite/learner"] = (
-            jnp.zeros_like(log["nonfinite/obs"]).at[:, n - 1].set(jax.vmap(nonfinite)(state.learner))
+            jnp.zeros_like(log["nonfinite/obs"])
+            .at[:, n - 1]
+            .set(jax.vmap(nonfinite)(apart(state.learner)[0]))
         )
         return state, log
 
@@ -190,7 +201,7 @@ def check_finite(metrics: Metrics, algo: Algorithm, done: int) -> None:
     what = next(name for name in names if bad[name][:, when].any())  # causes first, consequences later
     row = int(np.argmax(bad[what][:, when]))
     iteration = done + when + 1
-    upto = iteration * algo.env_steps_per_iteration
+    upto = env_steps(algo, iteration)
     raise NonFiniteError(
         f"NaN or infinity in {CAUSES.get(what, what)} (row {row} of the seeds) in iteration {iteration}, "
         f"between env steps {upto - algo.env_steps_per_iteration} and {upto}. "

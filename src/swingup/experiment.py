@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import checkpoint, driver, files, hosts, parallel, rollout, settings
+from swingup import checkpoint, driver, files, hosts, parallel, rollout, settings, types
 from swingup.algos import algorithm, name_of
 from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, read_rows, to_csv
 from swingup.config import (
@@ -140,7 +140,7 @@ def resume(path: str | Path, *, env_steps: int | None = None, env: Any = None, *
         experiment = dataclasses.replace(experiment, env_steps=env_steps, **intervals)
     state, manifest = restore(experiment, path)
     if manifest["step"] > experiment.iterations:
-        trained = manifest["step"] * experiment.algo.env_steps_per_iteration
+        trained = types.env_steps(experiment.algo, manifest["step"])
         raise ConfigError(f"{path} has trained {trained:,} env steps already; ask for more than that")
     if env_steps is not None:
         write_config(experiment, path)
@@ -250,7 +250,6 @@ def _play(algo: Algorithm, learner: Any, keys: jax.Array, env: VecEnv, mesh: Any
 def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[str, Any]:
     """The content of result.json."""
     e = run.experiment
-    env_steps = e.iterations * e.algo.env_steps_per_iteration
     trained = (e.iterations - done) * e.algo.env_steps_per_iteration * len(e.seeds)
     returns = play(e, run.state, episodes=e.episodes)
     if not np.isfinite(returns).all():
@@ -269,7 +268,7 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
     return {
         "algo": name_of(e.algo),
         "env": e.env_name,
-        "env_steps": env_steps,
+        "env_steps": types.env_steps(e.algo, e.iterations),
         "seeds": list(e.seeds),
         "final_return": returns.mean(1).tolist(),
         "train_return": train_return,

@@ -75,7 +75,9 @@ class Loop:
         mesh = mesh_of(seeds)
         over = partial(_over_seeds, algo, mesh)
         self.begin, self.act = over(partial(_begin, env)), over(partial(_act, env))
-        self.finish = over(_finish)
+        self.finish = over(_finish, donate_argnums=2)
+        # With a replay, the environments go on while an update runs: what acts is one update behind.
+        self.behind, self.overlaps = None, not isinstance(env, Hosted)
 
     def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
         """`n` iterations: the state and metrics {name: [S, n]}."""
@@ -83,10 +85,13 @@ class Loop:
         for _ in range(int(n)):
             state, metrics = self.iterate(state)
             log.append(metrics)
-        return state, {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
+        with self.clock.measure("update_seconds"):
+            return state, {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
 
     def compile(self, state: State) -> None:
         """Compile by an iteration that touches no environment and is thrown away."""
+        learner = jax.tree.map(jnp.copy, state.learner)  # the update takes the replay's memory for its own
+        state = state._replace(learner=learner)
         zero = np.zeros(jax.tree.leaves(state.actor.obs)[0].shape[:2], np.float32)
         fields: Any = state.actor.obs, state.actor.obs, zero, zero > 0, zero > 0, zero, zero.astype(np.int32)
         step = Step(*fields)
@@ -96,17 +101,19 @@ class Loop:
         self.rows, rows = pretend, self.rows
         self.clock, clock = Clock(), self.clock
         self.iterate(state)
-        self.rows, self.clock = rows, clock
+        self.rows, self.clock, self.behind = rows, clock, None
 
     def iterate(self, state: State) -> tuple[State, dict[str, Array]]:
         """One iteration: collect T env steps, then `update`."""
-        algo, learner, (env_state, obs, recent) = self.algo, state.learner, state.actor
+        algo, (env_state, obs, recent) = self.algo, state.actor
+        learner, replay = apart(state.learner)
+        actor = learner if self.behind is None else self.behind
         key, k_learn, k_env, policy_noise = jax.device_get(self.begin(algo, state.key))
         env_noise = self.rows.draw(k_env, algo.num_steps)
         record = []
         for t in range(algo.num_steps):
             with self.clock.measure("act_seconds"):
-                action, extras, sent = self.act(algo, learner, obs, policy_noise[:, t])
+                action, extras, sent = self.act(algo, actor, obs, policy_noise[:, t])
                 sent = np.asarray(sent)  # waits for it
             with self.clock.measure("env_seconds"):
                 env_state, step = self.rows.step(
@@ -118,18 +125,22 @@ class Loop:
         with self.clock.measure("update_seconds"):
             rollout = jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
             first = state.actor.obs if self.stacked else ()
-            results = self.finish(algo, learner, recent, rollout, k_learn, first)
-            learner, recent, metrics = jax.block_until_ready(results)
+            results = self.finish(algo, learner, replay, recent, rollout, k_learn, first)
+            if replay is None:
+                results = jax.block_until_ready(results)
+            elif self.overlaps:
+                self.behind = learner
+            learner, recent, metrics = results
         return State(learner, Actor(env_state, obs, recent), key), metrics
 
 
-def _over_seeds(algo: Algorithm, mesh: Any, f: Callable) -> Callable:
+def _over_seeds(algo: Algorithm, mesh: Any, f: Callable, **how: Any) -> Callable:
     """`f(algo, ...)` of one seed, compiled for all of them, on all devices of the mesh."""
 
     def every(algo, *args):
         return jax.vmap(f, in_axes=(axes(algo), *[0] * len(args)))(algo, *args)
 
-    return jax.jit(shard(every, algo, mesh))
+    return jax.jit(shard(every, algo, mesh), **how)
 
 
 def _begin(env: VecEnv, algo: Any, key: Array) -> tuple[Array, Array, Array, Array]:
@@ -146,14 +157,23 @@ def _act(
     return action, extras, to_env(env.action_space, action)
 
 
+def apart(learner: Any) -> tuple[Any, Any]:
+    """A learner without its replay, and the replay; None for algorithms that have none."""
+    replay = getattr(learner, "replay", None)
+    return (learner, None) if replay is None else (learner._replace(replay=None), replay)
+
+
 def _finish(
-    algo: Any, learner: Any, recent: Any, rollout: Rollout, key: Array, first: Any
+    algo: Any, learner: Any, replay: Any, recent: Any, rollout: Rollout, key: Array, first: Any
 ) -> tuple[Any, Any, dict]:
+    if replay is not None:
+        learner = learner._replace(replay=replay)
     if not isinstance(first, tuple):
         rollout = restore(rollout, first)
     learner, metrics = algo.update(learner, rollout, key)
     recent = record(recent, rollout)
-    stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": nonfinite(learner)}
+    finite = nonfinite(apart(learner)[0])
+    stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": finite}
     return learner, recent, metrics | stats
 
 
@@ -161,7 +181,7 @@ def evaluate(algo: Algorithm, env: VecEnv, learner: Any, keys: Array, limit: int
     """`rollout.evaluate` for all seeds at once: greedy returns [S, N] of one episode in each environment."""
     seeds = len(keys)
     per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
-    all_ = rows(env, seeds, per_seed)
+    all_, learner = rows(env, seeds, per_seed), apart(learner)[0]
     act = _over_seeds(algo, mesh_of(seeds), partial(_act, env))
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 

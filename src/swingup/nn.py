@@ -5,6 +5,7 @@ apply to it. Every module takes inputs with any leading axes.
 """
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -149,7 +150,7 @@ class CNN(eqx.Module):
 
 
 class NatureCNN(eqx.Module):
-    """The body of DQN (Mnih et al. 2015) for frames [84, 84, C]: three convolutions, one dense layer, relu after each."""
+    """The body of DQN (Mnih et al. 2015) for frames [84, 84, C]: 3 convolutions, one dense layer, relu after each."""
 
     convs: tuple[Conv, ...]
     dense: Dense
@@ -177,6 +178,19 @@ def features(space: Space, obs: Array) -> Array:
     return obs if len(space.shape) == 3 else obs.reshape(*lead, math.prod(space.shape))
 
 
+def body(space: Space, hidden: tuple[int, ...], *, key: Array) -> tuple[Any, tuple[int, ...]]:
+    """What comes before the heads: the CNN of a space of images, None for others; and the heads' widths but the last.
+
+    Images of type uint8 and 84x84, as Atari's are, get the `NatureCNN`, whose dense layer has 512 units there.
+    """
+    if not isinstance(space, Box) or len(space.shape) != 3:
+        inputs = space.n if isinstance(space, Discrete) else math.prod(space.shape)
+        return None, (inputs, *hidden)
+    atari = (*space.shape[:2], space.dtype) == (84, 84, "uint8")
+    cnn = NatureCNN(space.shape[2], hidden[0], key=key) if atari else CNN(space.shape, hidden[0], key=key)
+    return cnn, hidden
+
+
 class ActorCritic(eqx.Module):
     """Policy and value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
 
@@ -198,27 +212,13 @@ class ActorCritic(eqx.Module):
     ):
         """`hidden` are the widths of both MLPs; for images, of the CNN's dense layer and of what follows it.
 
-        Images of type uint8 and 84x84, as Atari's are, get the `NatureCNN`, whose dense layer has 512 units there.
-
         Raises `ConfigError` for an unknown activation or an action space without a policy head.
         """
         if activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
         k_body, k_actor, k_critic = jax.random.split(key, 3)
-        self.observation_space, self.body, self.log_std = observation_space, None, None
-        if isinstance(observation_space, Box) and len(observation_space.shape) == 3:
-            height, width, channels = observation_space.shape
-            atari = (height, width, observation_space.dtype) == (84, 84, "uint8")
-            self.body = (
-                NatureCNN(channels, hidden[0], key=k_body)
-                if atari
-                else CNN(observation_space.shape, hidden[0], key=k_body)
-            )
-            sizes = hidden
-        else:
-            discrete = isinstance(observation_space, Discrete)
-            inputs = observation_space.n if discrete else math.prod(observation_space.shape)
-            sizes = (inputs, *hidden)
+        self.observation_space, self.log_std = observation_space, None
+        self.body, sizes = body(observation_space, hidden, key=k_body)
         if isinstance(action_space, Discrete):
             outputs = action_space.n
         elif len(action_space.shape) == 1:

@@ -159,7 +159,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "envpool:Walker2d-v5"): Preset(
         MUJOCO, env_steps=1_000_000, result="mean 4563, worst 3966 of 5 seeds"
     ),
-    ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result="not measured yet"),
+    ("ppo", "envpool:Ant-v5"): Preset(MUJOCO, env_steps=1_000_000, result="mean 2054, worst 1237 of 5 seeds"),
     ("ppo", "envpool:Swimmer-v5"): Preset(
         replace(MUJOCO, gamma=0.9999), env_steps=1_000_000, result="mean 115.1, worst 59.2 of 5 seeds"
     ),
@@ -176,7 +176,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
         LANDER, env_steps=1_000_000, result="mean 282.1, worst 277.9 of 5 seeds"
     ),
     ("ppo", "envpool:Pong-v5"): Preset(
-        replace(ATARI, lr=1e-3, lr_horizon=1e6, epochs=3), env_steps=1_000_000, result=UNMEASURED
+        replace(ATARI, num_envs=16, num_minibatches=8, clip=0.2, epochs=3, lr=5e-4, lr_horizon=2e6),
+        env_steps=1_000_000,
+        result="19.2, one seed",
     ),
     ("ppo", "brax:ant"): Preset(
         replace(BRAX, num_envs=4096, num_steps=80, gamma=0.97, epochs=4, c_entropy=0.01),

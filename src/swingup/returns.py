@@ -173,3 +173,49 @@ def standardise(x: Array) -> Array:
 def k3(ratio: Array) -> Array:
     """KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
     return jnp.mean(ratio - 1 - jnp.log(ratio))
+
+
+def huber(error: Array, kappa: float = 1.0) -> Array:
+    """e²/2 within ±κ, and κ (|e| - κ/2) beyond: the square whose gradient is clipped to ±κ.
+
+    >>> huber(jnp.array([0.5, -3.0]))
+    Array([0.125, 2.5  ], dtype=float32)
+    """
+    size = jnp.abs(error)
+    return jnp.where(size <= kappa, 0.5 * error**2, kappa * (size - 0.5 * kappa))
+
+
+def project_categorical(
+    value: Float[Array, "B M"], p: Float[Array, "B M"], support: Float[Array, " M"]
+) -> Float[Array, "B M"]:
+    """Probabilities `p` at any places `value`, moved to the atoms of `support` (Bellemare et al. 2017, eq. 7).
+
+        m_i = Σ_j p_j [ 1 - |clip(value_j) - z_i| / Δz ]₀¹,      Δz the distance of neighbouring atoms
+
+    Each mass is shared by the two atoms beside it in proportion to their nearness, and stays whole where it
+    falls on an atom; so the sum is kept, and the mean too where nothing is clipped.
+
+    >>> project_categorical(jnp.array([[0.25, 1.0]]), jnp.array([[0.8, 0.2]]), jnp.array([0.0, 1.0]))
+    Array([[0.6, 0.4]], dtype=float32)
+    """
+    spacing = (support[-1] - support[0]) / (len(support) - 1)
+    value = jnp.clip(value, support[0], support[-1])
+    share = jnp.clip(1 - jnp.abs(value[..., None, :] - support[:, None]) / spacing, 0, 1)  # [B, i, j]
+    return jnp.sum(share * p[..., None, :], -1)
+
+
+def quantile_huber(
+    quantile: Float[Array, "B M"], target: Float[Array, "B K"], kappa: float = 1.0
+) -> Float[Array, " B"]:
+    """The quantile Huber loss of M quantiles against K samples of the target (Dabney et al. 2018, eq. 10).
+
+        Σ_i mean_j |τ_i - 1(u_ij < 0)| huber_κ(u_ij) / κ,      u_ij = target_j - quantile_i,  τ_i = (2i - 1) / 2M
+
+    >>> quantile_huber(jnp.array([[0.0, 0.0]]), jnp.array([[1.0]]))
+    Array([0.5], dtype=float32)
+    """
+    m = quantile.shape[-1]
+    tau = (jnp.arange(m) + 0.5) / m
+    u = target[..., None, :] - quantile[..., :, None]  # [B, i, j]
+    weight = jnp.abs(tau[:, None] - (u < 0))
+    return jnp.sum(jnp.mean(weight * huber(u, kappa) / kappa, -1), -1)

@@ -5,7 +5,7 @@ Axes are named in brackets: `T` env steps of one rollout, `N` environments, `S` 
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
 from jax import Array
@@ -15,6 +15,9 @@ from swingup.spaces import Space
 Obs = Any
 EnvState = Any
 Cls = TypeVar("Cls")
+Ratio = Annotated[
+    float, "static"
+]  # a float hyperparameter that decides how long a loop is: never a traced leaf
 
 
 class Transition(NamedTuple):
@@ -113,6 +116,11 @@ class Algorithm(Protocol):
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]: ...
     def act(self, learner: Any, obs: Obs, noise: Array | None = None) -> tuple[Array, Any]: ...
     def update(self, learner: Any, rollout: Rollout, key: Array) -> tuple[Any, dict[str, Array]]: ...
+
+
+def env_steps(algo: Algorithm, iterations: int) -> int:
+    """Env steps that a seed has done after so many iterations, with those before the first one."""
+    return getattr(algo, "warmup_env_steps", 0) + iterations * algo.env_steps_per_iteration
 
 
 Act = Callable[[Obs, Array], tuple[Array, Any]]  # observations and noise to actions and extras

@@ -13,18 +13,21 @@ from swingup.callbacks import COLUMNS
 from swingup.envs import make
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+CONTINUOUS = ("ddpg", "td3", "sac")  # those that need actions of a box
 EXPLAINED = set(re.findall(r"^### `([^`]+)`$", PAGE, re.M))
 
 
 @pytest.fixture(scope="module")
 def reported() -> dict[str, set[str]]:
     """{algorithm: its metrics}: of its `step`, and what a run with an evaluation adds to it."""
-    found, env = {}, make("probe:PickAction", 4)
+    found = {}
     for name in ALGOS:
         algo = small(name)
+        env = make("probe:" + ("ContinuousTarget" if name in CONTINUOUS else "PickAction"), algo.num_envs)
         found[name] = set(
-            jax.eval_shape(lambda key, a=algo: a.step(env, a.init(env, key))[1], jax.random.key(0))
+            jax.eval_shape(lambda key, a=algo, e=env: a.step(e, a.init(e, key))[1], jax.random.key(0))
         )
+    algo, name = small("ppo"), "ppo"
     run = swingup.train(algo, "probe:PickAction", env_steps=64, episodes=1, eval_interval=1)
     shown = set(run.metrics) - set(COLUMNS)
     hidden = {name for name in found[name] if name.startswith("nonfinite/")}

@@ -141,9 +141,7 @@ def test_conv_matches_xlas_convolution(size, stride):
     )
     got = quick(lambda c, x: c(x))(conv, x)
     assert got.shape == (2, 3, (13 - size) // stride + 1, (11 - size) // stride + 1, 6)
-    np.testing.assert_allclose(
-        got.reshape(expected.shape), expected + conv.dense.bias, rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(got.reshape(expected.shape), expected + conv.dense.bias, rtol=1e-4, atol=1e-4)
 
 
 def test_cnn_is_conv_relu_dense_relu():

@@ -5,7 +5,19 @@ from typing import Any
 
 from swingup.errors import ConfigError, unknown
 
-ALGOS = {"vpg": "VPG", "a2c": "A2C", "trpo": "TRPO", "ppo": "PPO"}
+ALGOS = {
+    "vpg": "VPG",
+    "a2c": "A2C",
+    "trpo": "TRPO",
+    "ppo": "PPO",
+    "dqn": "DQN",
+    "c51": "C51",
+    "qr_dqn": "QRDQN",
+    "ddpg": "DDPG",
+    "td3": "TD3",
+    "sac": "SAC",
+    "sac_discrete": "SACDiscrete",
+}
 
 
 def algorithm(name: str) -> type[Any]:

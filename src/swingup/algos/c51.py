@@ -1,0 +1,219 @@
+"""Categorical DQN, C51 (Bellemare, Dabney & Munos 2017, arXiv:1707.06887, algorithm 1).
+
+DQN that learns the distribution of the return instead of its mean: probabilities p_i(s, a) of M atoms z_i, evenly
+spaced from v_min to v_max. The target is the distribution of r + γ Z(s', a*), projected back onto the atoms:
+
+    L(θ) = -E[ Σ_i m_i log p_i(s, a) ],      m = projection of (r + γ (1 - terminated) z_j, p_j⁻(s', a*))
+    a* = argmax_a' Σ_j z_j p_j⁻(s', a')
+
+The rest, the options too, is `dqn.py`: with `double`, `dueling`, `n_step` and `prioritised` on it is Rainbow
+(Hessel et al. 2018) without noisy layers, and priorities are of the cross-entropy's excess, KL(m || p), as there.
+
+Differs from the paper in what `dqn.py` differs in; the paper draws from a target network that is copied every
+10,000 gradient steps and uses Adam with eps 0.01 / 32.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup import priorities, replay
+from swingup.critics import QNetwork
+from swingup.distributions import epsilon_greedy, uniform
+from swingup.errors import ConfigError
+from swingup.priorities import Priorities
+from swingup.replay import Batch, Memory
+from swingup.returns import project_categorical
+from swingup.rollout import collect, episode_stats, start
+from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+
+
+class Learner(NamedTuple):
+    params: QNetwork  # θ
+    target: QNetwork  # θ⁻
+    opt_state: optax.OptState
+    replay: Memory
+    priorities: Priorities | None  # None unless prioritised
+    env_steps: Array  # done so far, the random ones included
+    gradient_steps: Array
+
+
+@hyperparameters
+class C51:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 4  # T: env steps per environment between updates
+    replay_ratio: Ratio = 0.25  # gradient steps per env step; times N T it must be a whole number
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lr: float = 2.5e-4  # learning rate of Adam
+    batch_size: int = 32  # transitions per gradient step
+    replay_size: int = 100_000  # transitions kept, over all environments
+    warmup: int = 1_000  # env steps with random actions before the first update
+    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: float = 0.05  # and at the end of its linear decay
+    epsilon_decay: float = 10_000.0  # env steps that the decay takes
+    target_period: int = 500  # gradient steps between renewals of the target network
+    tau: float = (
+        1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's average
+    )
+    atoms: int = 51  # M: of the distribution
+    v_min: float = -10.0  # the lowest atom: returns below count as this
+    v_max: float = 10.0  # the highest
+    double: bool = False  # the online network chooses the action that the target network judges
+    dueling: bool = False  # Q = V + A - mean(A)
+    n_step: int = 1  # n: rewards before the bootstrap
+    prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
+    alpha: float = 0.6  # α: of the priorities; 0 is uniform
+    beta: float = 0.5  # β: of the importance weights; 1 corrects the bias in full
+    max_grad_norm: float = 10.0  # gradients longer than this (global norm) are shortened to it
+    adam_eps: float = 1e-8  # ε of Adam; 1.5e-4 for Atari
+    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+
+    def __post_init__(self):
+        counts = (
+            self.num_envs,
+            self.num_steps,
+            self.batch_size,
+            self.target_period,
+            self.n_step,
+            *self.hidden,
+        )
+        if min(counts) < 1 or not self.hidden:
+            raise ConfigError(
+                "num_envs, num_steps, batch_size, target_period, n_step, hidden must be at least 1"
+            )
+        if self.atoms < 2:
+            raise ConfigError("atoms must be at least 2")
+        replay.check(self)
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def warmup_env_steps(self) -> int:
+        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
+        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, and a replay memory with the transitions of random actions."""
+        k_net, k_env, k_run, key = jax.random.split(key, 4)
+        params = self.network(env, k_net)
+        actor, rollout = collect(
+            env,
+            lambda _, noise: (uniform(env.action_space, noise), ()),
+            start(env, k_env),
+            k_run,
+            self.warmup_env_steps // self.num_envs,
+        )
+        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        learner = Learner(
+            params,
+            jax.tree.map(jnp.copy, params),
+            self.optimizer.init(params),  # pyright: ignore[reportArgumentType]
+            memory,
+            priorities.of(memory, rollout) if self.prioritised else None,
+            env_steps=jnp.int32(self.warmup_env_steps),
+            gradient_steps=jnp.int32(0),
+        )
+        return State(learner, actor, key)
+
+    def network(self, env: VecEnv, key: Array) -> QNetwork:
+        spaces = env.observation_space, env.action_space
+        options = {"dueling": self.dueling, "atoms": self.atoms}
+        return QNetwork(*spaces, self.hidden, self.activation, **options, key=key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
+        q = self.q_values(learner.params, obs)
+        if noise is None:
+            return jnp.argmax(q, -1), ()
+        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
+        memory, weighting = replay.add(learner.replay, rollout), learner.priorities
+        if weighting is not None:
+            weighting = priorities.enter(weighting, *replay.written(memory, self.num_steps))
+
+        def gradient_step(carry, key):
+            params, target, opt_state, weighting, count = carry
+            batch = self.sample(memory, weighting, key)
+            grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch)
+            updates, opt_state = self.optimizer.update(grads, opt_state)
+            params: Any = optax.apply_updates(params, updates)
+            if weighting is not None:
+                weighting = priorities.update(weighting, batch.index, td, self.alpha)
+            count = count + 1
+            target = renew(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
+            return (params, target, opt_state, weighting, count), metrics
+
+        carry = learner.params, learner.target, learner.opt_state, weighting, learner.gradient_steps
+        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
+        params, target, opt_state, weighting, count = carry
+        env_steps = learner.env_steps + self.env_steps_per_iteration
+        learner = Learner(params, target, opt_state, memory, weighting, env_steps, count)
+        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(env_steps)}
+
+    def loss(self, params: QNetwork, target: QNetwork, b: Batch) -> tuple[Array, tuple[Array, dict]]:
+        """L(θ), to be minimised, over a batch. The target carries no gradient."""
+        rows = jnp.arange(b.action.shape[0])
+        log_p = jax.nn.log_softmax(params(b.obs)[rows, b.action])
+        chosen = jnp.argmax(self.q_values(params if self.double else target, b.next_obs), -1)
+        p_next = jax.nn.softmax(target(b.next_obs)[rows, chosen])
+        after = jnp.where(b.terminated, 0.0, b.discount)
+        m = project_categorical(b.reward[:, None] + after[:, None] * self.support, p_next, self.support)
+        m = jax.lax.stop_gradient(m)
+        cross_entropy = -jnp.sum(m * log_p, -1)
+        excess = cross_entropy + jnp.sum(jax.scipy.special.xlogy(m, m), -1)  # KL(m || p)
+        loss = jnp.mean(b.weight * cross_entropy)
+        q = jnp.sum(jnp.exp(log_p) * self.support, -1)
+        return loss, (excess, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()})
+
+    def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
+        """A batch of n-step transitions: uniform, or by priority with importance weights."""
+        if weighting is None:
+            return replay.sample(memory, key, self.batch_size, self.gamma, self.n_step)
+        index = priorities.draw(weighting, key, self.batch_size)
+        b = replay.take(memory, index, self.gamma, self.n_step)
+        size = memory.size * self.num_envs
+        return b._replace(weight=b.weight * priorities.weights(weighting, index, size, self.beta))
+
+    def q_values(self, params: QNetwork, obs: Any) -> Array:
+        """Q(s, ·): [..., A], the means of the distributions."""
+        return jnp.sum(jax.nn.softmax(params(obs)) * self.support, -1)
+
+    @property
+    def support(self) -> Array:
+        """z: [M]."""
+        return jnp.linspace(self.v_min, self.v_max, self.atoms)
+
+    def epsilon(self, env_steps: Array) -> Array:
+        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
+        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        return optax.flatten(optax.chain(clip, optax.adam(self.lr, eps=self.adam_eps)))
+
+
+def renew(target: Any, online: Any, tau: Array | float) -> Any:
+    """θ⁻ <- τ θ + (1 - τ) θ⁻."""
+    return optax.incremental_update(online, target, tau)

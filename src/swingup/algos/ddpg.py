@@ -1,0 +1,152 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971, algorithm 1).
+
+Q-learning where the best action cannot be found by trying them all: a network μ learns it. Per gradient step, with a
+batch of transitions from the replay memory,
+
+    L(Q) = E[ (y - Q(s, a))² ] / 2,      y = r + γ (1 - terminated) Q⁻(s', μ⁻(s'))
+    L(μ) = -E[ Q(s, μ(s)) ]
+
+and the target networks Q⁻ and μ⁻ follow by Polyak's average. It explores by noise on μ's actions.
+
+Differs from the paper in: a time limit bootstraps from the true last observation; Gaussian noise instead of an
+Ornstein-Uhlenbeck process, which Fujimoto et al. (2018) found no worse; no batch normalisation or weight decay;
+widths 256 and 256; how many gradient steps follow an env step is set by `replay_ratio`, whatever `num_envs` is;
+the random actions before the first gradient step are taken in `init`. Actions are in normalised units: [-1, 1]
+spans the environment's bounds.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup import replay
+from swingup.critics import Actor, Critic
+from swingup.distributions import uniform
+from swingup.errors import ConfigError
+from swingup.replay import Batch, Memory
+from swingup.rollout import collect, episode_stats, start
+from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+
+
+class Networks(NamedTuple):
+    actor: Actor  # μ
+    critic: Critic  # Q
+
+
+class Learner(NamedTuple):
+    params: Networks
+    target: Networks  # μ⁻ and Q⁻
+    opt_state: tuple[optax.OptState, optax.OptState]
+    replay: Memory
+
+
+@hyperparameters
+class DDPG:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 1  # T: env steps per environment between updates
+    replay_ratio: Ratio = 1.0  # gradient steps per env step; times N T it must be a whole number
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lr: float = 1e-3  # learning rate of Adam for the critic
+    actor_lr: float = 1e-3  # and for the actor
+    batch_size: int = 256  # transitions per gradient step
+    replay_size: int = 1_000_000  # transitions kept, over all environments
+    warmup: int = 10_000  # env steps with random actions before the first update
+    tau: float = 0.005  # τ: how far the target networks follow per gradient step
+    noise: float = 0.1  # σ: of the exploration noise, in units of half the action range
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps, self.batch_size, *self.hidden) < 1 or not self.hidden:
+            raise ConfigError("num_envs, num_steps, batch_size and hidden must be at least 1")
+        replay.check(self)
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def warmup_env_steps(self) -> int:
+        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
+        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, and a replay memory with the transitions of random actions."""
+        k_net, k_env, k_run, key = jax.random.split(key, 4)
+        params = self.networks(env, k_net)
+        actor, rollout = collect(
+            env,
+            lambda _, noise: (uniform(env.action_space, noise), ()),
+            start(env, k_env),
+            k_run,
+            self.warmup_env_steps // self.num_envs,
+        )
+        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        target = jax.tree.map(jnp.copy, params)
+        learner = Learner(params, target, self.opt_state(params), memory)
+        return State(learner, actor, key)
+
+    def networks(self, env: VecEnv, key: Array) -> Networks:
+        k_actor, k_critic = jax.random.split(key)
+        spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
+        return Networks(Actor(*spec, key=k_actor), Critic(*spec, key=k_critic))
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
+        action = jnp.tanh(learner.params.actor(obs))
+        return action if noise is None else jnp.clip(action + self.noise * noise, -1, 1), ()
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
+        memory = replay.add(learner.replay, rollout)
+
+        def gradient_step(carry, key):
+            (actor, critic), target, (actor_state, critic_state) = carry
+            batch = replay.sample(memory, key, self.batch_size, self.gamma)
+            grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch)
+            updates, critic_state = self.optimizer(self.lr).update(grads, critic_state)
+            critic: Any = optax.apply_updates(critic, updates)
+            loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
+            updates, actor_state = self.optimizer(self.actor_lr).update(grads, actor_state)
+            actor: Any = optax.apply_updates(actor, updates)
+            params = Networks(actor, critic)
+            target: Any = optax.incremental_update(params, target, self.tau)  # pyright: ignore[reportArgumentType]
+            return (params, target, (actor_state, critic_state)), metrics | {"loss/policy": loss}
+
+        carry = learner.params, learner.target, learner.opt_state
+        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
+        return Learner(*carry, memory), jax.tree.map(jnp.mean, metrics)
+
+    def critic_loss(self, critic: Critic, target: Networks, b: Batch) -> tuple[Array, dict[str, Array]]:
+        """L(Q), to be minimised, over a batch. The target carries no gradient."""
+        next_action = jnp.tanh(target.actor(b.next_obs))
+        bootstrap = target.critic(b.next_obs, next_action)
+        y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
+        q = critic(b.obs, b.action)
+        loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q))
+        return loss, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()}
+
+    def actor_loss(self, actor: Actor, critic: Critic, b: Batch) -> Array:
+        """L(μ), to be minimised: the deterministic policy gradient (eq. 6). The critic stays as it is."""
+        return -critic(b.obs, jnp.tanh(actor(b.obs))).mean()
+
+    def optimizer(self, lr: Any) -> optax.GradientTransformation:
+        return optax.adam(lr)
+
+    def opt_state(self, params: Any) -> tuple[optax.OptState, optax.OptState]:
+        return self.optimizer(self.actor_lr).init(params.actor), self.optimizer(self.lr).init(params.critic)

@@ -1,0 +1,206 @@
+"""Deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1; the lecture's Algorithm 2).
+
+Act ε-greedily, keep the last transitions in a replay memory, and per gradient step draw a batch from it and
+reduce
+
+    L(θ) = E[ huber(y - Q_θ(s, a)) ],      y = r + γ (1 - terminated) max_a' Q_θ⁻(s', a')
+
+where θ⁻, the target network, is a copy of θ that is renewed every so many env steps. Options, each off by
+default: `double` (van Hasselt et al. 2016: θ chooses a', θ⁻ judges it), `dueling` (Wang et al. 2016), `n_step`
+(n rewards, then the bootstrap), `prioritised` (Schaul et al. 2016).
+
+Differs from the paper in: a time limit bootstraps from the true last observation; Adam instead of RMSprop;
+gradients are clipped by their global norm, and the Huber loss does what the paper's clipping of the error
+does; how many gradient steps follow an env step is set by `replay_ratio` (0.25 in the paper), whatever
+`num_envs` is; the random actions before the first gradient step are taken in `init`.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup import priorities, replay
+from swingup.critics import QNetwork
+from swingup.distributions import epsilon_greedy, uniform
+from swingup.errors import ConfigError
+from swingup.priorities import Priorities
+from swingup.replay import Batch, Memory
+from swingup.returns import huber
+from swingup.rollout import collect, episode_stats, start
+from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+
+
+class Learner(NamedTuple):
+    params: QNetwork  # θ
+    target: QNetwork  # θ⁻
+    opt_state: optax.OptState
+    replay: Memory
+    priorities: Priorities | None  # None unless prioritised
+    env_steps: Array  # done so far, the random ones included
+    gradient_steps: Array
+
+
+@hyperparameters
+class DQN:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 4  # T: env steps per environment between updates
+    replay_ratio: Ratio = 0.25  # gradient steps per env step; times N T it must be a whole number
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lr: float = 2.5e-4  # learning rate of Adam
+    batch_size: int = 32  # transitions per gradient step
+    replay_size: int = 100_000  # transitions kept, over all environments
+    warmup: int = 1_000  # env steps with random actions before the first update
+    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: float = 0.05  # and at the end of its linear decay
+    epsilon_decay: float = 10_000.0  # env steps that the decay takes
+    target_period: int = 500  # gradient steps between renewals of the target network
+    tau: float = (
+        1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's average
+    )
+    double: bool = False  # the online network chooses the action that the target network judges
+    dueling: bool = False  # Q = V + A - mean(A)
+    n_step: int = 1  # n: rewards before the bootstrap
+    prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
+    alpha: float = 0.6  # α: of the priorities; 0 is uniform
+    beta: float = 0.5  # β: of the importance weights; 1 corrects the bias in full
+    max_grad_norm: float = 10.0  # gradients longer than this (global norm) are shortened to it
+    adam_eps: float = 1e-8  # ε of Adam; 1.5e-4 for Atari
+    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+
+    def __post_init__(self):
+        counts = (
+            self.num_envs,
+            self.num_steps,
+            self.batch_size,
+            self.target_period,
+            self.n_step,
+            *self.hidden,
+        )
+        if min(counts) < 1 or not self.hidden:
+            raise ConfigError(
+                "num_envs, num_steps, batch_size, target_period, n_step, hidden must be at least 1"
+            )
+        replay.check(self)
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def warmup_env_steps(self) -> int:
+        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
+        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, and a replay memory with the transitions of random actions."""
+        k_net, k_env, k_run, key = jax.random.split(key, 4)
+        params = self.network(env, k_net)
+        actor, rollout = collect(
+            env,
+            lambda _, noise: (uniform(env.action_space, noise), ()),
+            start(env, k_env),
+            k_run,
+            self.warmup_env_steps // self.num_envs,
+        )
+        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        learner = Learner(
+            params,
+            jax.tree.map(jnp.copy, params),
+            self.optimizer.init(params),  # pyright: ignore[reportArgumentType]
+            memory,
+            priorities.of(memory, rollout) if self.prioritised else None,
+            env_steps=jnp.int32(self.warmup_env_steps),
+            gradient_steps=jnp.int32(0),
+        )
+        return State(learner, actor, key)
+
+    def network(self, env: VecEnv, key: Array) -> QNetwork:
+        spaces = env.observation_space, env.action_space
+        return QNetwork(*spaces, self.hidden, self.activation, dueling=self.dueling, key=key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
+        q = self.q_values(learner.params, obs)
+        if noise is None:
+            return jnp.argmax(q, -1), ()
+        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
+        memory, weighting = replay.add(learner.replay, rollout), learner.priorities
+        if weighting is not None:
+            weighting = priorities.enter(weighting, *replay.written(memory, self.num_steps))
+
+        def gradient_step(carry, key):
+            params, target, opt_state, weighting, count = carry
+            batch = self.sample(memory, weighting, key)
+            grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch)
+            updates, opt_state = self.optimizer.update(grads, opt_state)
+            params: Any = optax.apply_updates(params, updates)
+            if weighting is not None:
+                weighting = priorities.update(weighting, batch.index, td, self.alpha)
+            count = count + 1
+            target = renew(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
+            return (params, target, opt_state, weighting, count), metrics
+
+        carry = learner.params, learner.target, learner.opt_state, weighting, learner.gradient_steps
+        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
+        params, target, opt_state, weighting, count = carry
+        env_steps = learner.env_steps + self.env_steps_per_iteration
+        learner = Learner(params, target, opt_state, memory, weighting, env_steps, count)
+        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(env_steps)}
+
+    def loss(self, params: QNetwork, target: QNetwork, b: Batch) -> tuple[Array, tuple[Array, dict]]:
+        """L(θ), to be minimised, over a batch. The target carries no gradient."""
+        q = jnp.take_along_axis(params(b.obs), b.action[:, None], -1)[:, 0]
+        next_q = target(b.next_obs)
+        chosen = jnp.argmax(params(b.next_obs) if self.double else next_q, -1)
+        bootstrap = jnp.take_along_axis(next_q, chosen[:, None], -1)[:, 0]
+        y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
+        td = jax.lax.stop_gradient(y) - q
+        loss = jnp.mean(b.weight * huber(td))
+        return loss, (td, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()})
+
+    def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
+        """A batch of n-step transitions: uniform, or by priority with importance weights."""
+        if weighting is None:
+            return replay.sample(memory, key, self.batch_size, self.gamma, self.n_step)
+        index = priorities.draw(weighting, key, self.batch_size)
+        b = replay.take(memory, index, self.gamma, self.n_step)
+        size = memory.size * self.num_envs
+        return b._replace(weight=b.weight * priorities.weights(weighting, index, size, self.beta))
+
+    def q_values(self, params: QNetwork, obs: Any) -> Array:
+        """Q(s, ·): [..., A]."""
+        return params(obs)
+
+    def epsilon(self, env_steps: Array) -> Array:
+        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
+        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        return optax.flatten(optax.chain(clip, optax.adam(self.lr, eps=self.adam_eps)))
+
+
+def renew(target: Any, online: Any, tau: Array | float) -> Any:
+    """θ⁻ <- τ θ + (1 - τ) θ⁻."""
+    return optax.incremental_update(online, target, tau)

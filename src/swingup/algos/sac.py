@@ -1,0 +1,183 @@
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905, algorithm 1).
+
+Maximise reward and entropy together: α is what a nat of entropy is worth. With a batch of transitions from the
+replay memory and a' ~ π(· | s'),
+
+    L(Q_i) = E[ (y - Q_i(s, a))² ] / 2,      y = r + γ (1 - terminated) (min_i Q_i⁻(s', a') - α log π(a' | s'))
+    L(π) = E[ α log π(a | s) - min_i Q_i(s, a) ],      a ~ π(· | s), reparameterised
+    L(α) = -log α E[ log π(a | s) + H̄ ]                H̄ the entropy that is aimed at
+
+π is a Gaussian squashed by tanh, with the exact log-determinant; its log σ is clipped to [-20, 2].
+
+Differs from the paper in: a time limit bootstraps from the true last observation; L(α) takes log α as the factor
+instead of α, as the paper's own code does; how many gradient steps follow an env step is set by `replay_ratio`,
+whatever `num_envs` is; the random actions before the first gradient step are taken in `init`. Actions, and so
+log π and H̄, are in normalised units: [-1, 1] spans the environment's bounds.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from swingup import replay
+from swingup.critics import Actor, Critic, each, twins
+from swingup.distributions import TanhNormal, uniform
+from swingup.errors import ConfigError
+from swingup.replay import Batch, Memory
+from swingup.rollout import collect, episode_stats, start
+from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+
+
+class Networks(NamedTuple):
+    actor: Actor  # π: the means, then the log σ, of a Gaussian before tanh
+    critic: Critic  # Q_1 and Q_2, stacked
+    log_alpha: Array
+
+
+class Learner(NamedTuple):
+    params: Networks
+    target: Critic  # Q_1⁻ and Q_2⁻
+    opt_state: Networks  # of each of the three
+    replay: Memory
+
+
+@hyperparameters
+class SAC:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 1  # T: env steps per environment between updates
+    replay_ratio: Ratio = 1.0  # gradient steps per env step; times N T it must be a whole number
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lr: float = 3e-4  # learning rate of Adam for the critics
+    actor_lr: float = 3e-4  # and for the actor
+    batch_size: int = 256  # transitions per gradient step
+    replay_size: int = 1_000_000  # transitions kept, over all environments
+    warmup: int = 10_000  # env steps with random actions before the first update
+    tau: float = 0.005  # τ: how far the target networks follow per gradient step
+    alpha: float = 1.0  # α: temperature at the beginning, or for good if it is not learnt
+    alpha_lr: float = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
+    target_entropy: float = -1.0  # H̄, per dimension of the action, in nats
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps, self.batch_size, *self.hidden) < 1 or not self.hidden:
+            raise ConfigError("num_envs, num_steps, batch_size and hidden must be at least 1")
+        replay.check(self)
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def warmup_env_steps(self) -> int:
+        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
+        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Networks, and a replay memory with the transitions of random actions."""
+        k_net, k_env, k_run, key = jax.random.split(key, 4)
+        params = self.networks(env, k_net)
+        actor, rollout = collect(
+            env,
+            lambda _, noise: (uniform(env.action_space, noise), ()),
+            start(env, k_env),
+            k_run,
+            self.warmup_env_steps // self.num_envs,
+        )
+        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        target = jax.tree.map(jnp.copy, params.critic)
+        learner = Learner(params, target, self.opt_state(params), memory)
+        return State(learner, actor, key)
+
+    def networks(self, env: VecEnv, key: Array) -> Networks:
+        k_actor, k_critic = jax.random.split(key)
+        spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
+        actor = Actor(*spec, outputs=2, key=k_actor)
+        critics = twins(lambda k: Critic(*spec, key=k), k_critic)
+        return Networks(actor, critics, jnp.log(jnp.float32(self.alpha)))
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """Actions of π for observations [N, ...]; without noise tanh of its mean."""
+        pi = self.policy(learner.params.actor, obs)
+        return pi.mode() if noise is None else pi.from_noise(noise), ()
+
+    def policy(self, actor: Actor, obs: Any) -> TanhNormal:
+        """π(· | s)."""
+        mean, log_std = jnp.split(actor(obs), 2, -1)
+        return TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0))
+
+    @jax.jit
+    def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
+        """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
+        memory = replay.add(learner.replay, rollout)
+
+        def gradient_step(carry, key):
+            (actor, critic, log_alpha), target, states = carry
+            k_batch, k_next, k_now = jax.random.split(key, 3)
+            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma)
+            alpha = jnp.exp(log_alpha)  # read once
+            grads, metrics = jax.grad(self.critic_loss, has_aux=True)(
+                critic, target, actor, alpha, batch, k_next
+            )
+            updates, critic_state = self.optimizer(self.lr).update(grads, states.critic)
+            critic: Any = optax.apply_updates(critic, updates)
+            (loss, entropy), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
+                actor, critic, alpha, batch, k_now
+            )
+            updates, actor_state = self.optimizer(self.actor_lr).update(grads, states.actor)
+            actor: Any = optax.apply_updates(actor, updates)
+            grads = jax.grad(self.alpha_loss)(log_alpha, entropy, batch.action.shape[-1])
+            updates, alpha_state = self.optimizer(self.alpha_lr).update(grads, states.log_alpha)
+            params = Networks(actor, critic, optax.apply_updates(log_alpha, updates))  # pyright: ignore
+            target: Any = optax.incremental_update(critic, target, self.tau)
+            metrics |= {"loss/policy": loss, "entropy": entropy, "alpha": alpha}
+            new: Any = actor_state, critic_state, alpha_state
+            return (params, target, Networks(*new)), metrics
+
+        carry = learner.params, learner.target, learner.opt_state
+        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
+        return Learner(*carry, memory), jax.tree.map(jnp.mean, metrics)
+
+    def critic_loss(
+        self, critic: Critic, target: Critic, actor: Actor, alpha: Array, b: Batch, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
+        next_action, logp = self.policy(actor, b.next_obs).sample_and_log_prob(key)
+        bootstrap = each(target, b.next_obs, next_action).min(0) - alpha * logp
+        y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
+        q = each(critic, b.obs, b.action)
+        loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q).sum(0))
+        return loss, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()}
+
+    def actor_loss(
+        self, actor: Actor, critic: Critic, alpha: Array, b: Batch, key: Array
+    ) -> tuple[Array, Array]:
+        """L(π), to be minimised, and an estimate of the entropy. The critics stay as they are."""
+        action, logp = self.policy(actor, b.obs).sample_and_log_prob(key)
+        return jnp.mean(alpha * logp - each(critic, b.obs, action).min(0)), -logp.mean()
+
+    def alpha_loss(self, log_alpha: Array, entropy: Array, dimensions: int) -> Array:
+        """L(α), to be minimised: α falls while there is more entropy than is aimed at."""
+        return log_alpha * jax.lax.stop_gradient(entropy - self.target_entropy * dimensions)
+
+    def optimizer(self, lr: Any) -> optax.GradientTransformation:
+        return optax.adam(lr)
+
+    def opt_state(self, params: Any) -> Networks:
+        rates = Networks(self.actor_lr, self.lr, self.alpha_lr)  # pyright: ignore
+        states: Any = (self.optimizer(lr).init(x) for lr, x in zip(rates, params, strict=True))
+        return Networks(*states)
