@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
     path = RESULTS / "off-policy.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"workloads": {}}
+    stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"workloads": {}}
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), "unknown CPU")
     stored |= {"rounds": args.rounds, "cpu": model}
