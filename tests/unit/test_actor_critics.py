@@ -316,6 +316,7 @@ REGULATE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -348,6 +349,7 @@ class Bandit:
         return state, Transition(jnp.zeros(1), -4 * (action[0] - 0.3) ** 2, yes, ~yes)
 
 
+@pytest.mark.slow
 def test_sacs_policy_on_a_bandit_is_the_boltzmann_distribution() -> None:
     """π(a) ∝ exp(r(a) / α), here almost a Gaussian: its mean 0.3 and deviation √(α / 8) = 0.1 within 0.03."""
     algo = small("sac", **(REGULATE | {"warmup": 4_000, "alpha": 0.08, "alpha_lr": 0.0}))
@@ -430,6 +432,7 @@ class Arms:
         return state, Transition(jnp.zeros(1), self.rewards[action], yes, ~yes)
 
 
+@pytest.mark.slow
 def test_discrete_sacs_policy_on_a_bandit_is_softmax_of_r_over_alpha() -> None:
     """π(a) = softmax(r / α) within 0.01."""
     algo = small("sac_discrete", **(REGULATE | {"warmup": 4_000, "alpha": 0.5, "alpha_lr": 0.0}))

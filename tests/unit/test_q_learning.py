@@ -321,9 +321,13 @@ def optimal(gamma: float) -> np.ndarray:
     ("name", "option"),
     [
         ("dqn", {}),
-        ("dqn", {"double": True, "dueling": True, "n_step": 1, "prioritised": True}),
-        ("c51", {"v_min": 0.0, "v_max": 2.0, "atoms": 101}),
-        ("qr_dqn", {"quantiles": 8}),
+        pytest.param(
+            "dqn",
+            {"double": True, "dueling": True, "n_step": 1, "prioritised": True},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("c51", {"v_min": 0.0, "v_max": 2.0, "atoms": 101}, marks=pytest.mark.slow),
+        pytest.param("qr_dqn", {"quantiles": 8}, marks=pytest.mark.slow),
     ],
     ids=["dqn", "options", "c51", "qr_dqn"],
 )
