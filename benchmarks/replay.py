@@ -4,7 +4,7 @@
 
 DQN, one gradient step of 32 transitions per env step, inside the compiled loop, and as a host environment's update
 (one dispatch each). A copy of the ring would show as a cost that grows with it: 1,000,000 transitions of CartPole are
-44 MB, 100,000 frames of 84x84 are 706 MB. Prints microseconds per env step, best of 5, and writes
+48 MB, 100,000 frames of 84x84 are 706 MB. Prints microseconds per env step, best of 5, and writes
 `benchmarks/results/replay.json`; the bar is 1.2 times the smallest ring's.
 """
 
