@@ -59,6 +59,23 @@ BARS: dict[tuple[str, str], Bar] = {
     ("vpg", "envpool:InvertedPendulum-v5"): ("mean", None, "999 at 3M on v2 (Tianshou, REINFORCE)"),
     ("trpo", "envpool:HalfCheetah-v5"): ("mean", 2000, "4471 at 1M on v3 (Tianshou)"),
     ("trpo", "envpool:Hopper-v5"): ("mean", 1800, "2046 at 1M on v3 (Tianshou)"),
+    ("dqn", "gymnax:CartPole-v1"): ("mean", 475, "500 at 50k (RL Zoo)"),
+    ("c51", "gymnax:CartPole-v1"): ("mean", 475, ""),
+    ("qr_dqn", "gymnax:CartPole-v1"): ("mean", 475, "500 at 50k (RL Zoo)"),
+    ("dqn", "gymnax:Acrobot-v1"): ("mean", -85, "-76.6 at 100k (RL Zoo)"),
+    ("qr_dqn", "gymnax:Acrobot-v1"): ("mean", -80, "-69.1 at 100k (RL Zoo)"),
+    ("dqn", "gymnax:MountainCar-v0"): ("mean", -120, "-100.8 at 120k (RL Zoo)"),
+    ("dqn", "envpool:LunarLander-v3"): ("mean", 180, "265.9 at 300k (SLM-Lab, double and prioritised)"),
+    ("dqn", "gymnax:Breakout-MinAtar"): ("mean", 10, ""),
+    ("c51", "gymnax:Breakout-MinAtar"): ("mean", None, ""),
+    ("ddpg", "gymnax:Pendulum-v1"): ("mean", -175, "-152.1 at 20k (RL Zoo)"),
+    ("td3", "gymnax:Pendulum-v1"): ("mean", -165, "-151.9 at 20k (RL Zoo)"),
+    ("sac", "gymnax:Pendulum-v1"): ("mean", -165, "-157.0 at 20k (RL Zoo)"),
+    ("sac", "gymnax:MountainCarContinuous-v0"): ("mean", 90, "94.7 at 50k (RL Zoo)"),
+    ("sac", "envpool:HalfCheetah-v5"): ("mean", 4000, "12139 at 1M on v3 (Tianshou)"),
+    ("td3", "envpool:HalfCheetah-v5"): ("mean", 2500, "10201 at 1M on v3 (Tianshou)"),
+    # The mean return of all episodes: their length less the env steps before the goal is reached.
+    ("sac", "envpool:FetchReach-v4"): ("mean", None, ""),
 }
 NO_BAR: Bar = ("mean", None, "")
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -46,17 +47,20 @@ def environment(peer: str, cache: str) -> dict[str, str]:
     return env
 
 
-def measure(peer: str, options: list[str], *, timeout: float, cache: str | None = None) -> dict[str, Any]:
+def measure(
+    peer: str, options: list[str], *, timeout: float, cache: str | None = None, module: str | None = None
+) -> dict[str, Any]:
     """Run `peer`'s runner once in a fresh process and return its JSON with `status` added.
 
-    `cache` is the directory of JAX's compilation cache; by default an empty one, deleted afterwards.
+    `module` is the runner, by default `peers.<peer>`. `cache` is the directory of JAX's compilation cache; by
+    default an empty one, deleted afterwards.
     The status is "ok", "failed" (with the last line of its error output) or "hang" (killed after `timeout`
     seconds; `cpu_seconds` near zero then means a deadlock and not just a slow run).
     """
     if cache is None:
         with tempfile.TemporaryDirectory() as empty:
-            return measure(peer, options, timeout=timeout, cache=empty)
-    command = [str(python_of(peer)), "-m", f"peers.{peer}", *options]
+            return measure(peer, options, timeout=timeout, cache=empty, module=module)
+    command = [str(python_of(peer)), "-m", module or f"peers.{peer}", *options]
     cpu_before, started = _children_cpu_seconds(), time.time()
     process = subprocess.Popen(
         command,
@@ -79,10 +83,15 @@ def measure(peer: str, options: list[str], *, timeout: float, cache: str | None 
     lines = out.strip().splitlines()
     if process.returncode != 0 or not lines:
         last = (err.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-        return {"status": "failed", "error": last.replace(str(REPO), ".")}
+        return {"status": "failed", "error": without_paths(last)}
     result = json.loads(lines[-1])
     result["start_to_finish_seconds"] = result.pop("finished_at") - result.pop("started_at", started)
     return {"status": "ok", **result, "cpu_seconds": _children_cpu_seconds() - cpu_before}
+
+
+def without_paths(text: str) -> str:
+    """An error's text fit to be stored: of absolute paths only the last part, and no more than 200 characters."""
+    return re.sub(r"(?<![\w.:/])(?:/[^\s/'\",:()]+)+/", "", text)[:200]
 
 
 def _children_cpu_seconds() -> float:

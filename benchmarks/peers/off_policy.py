@@ -1,210 +1,253 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 """Time off-policy training: swingup, Rejax, SBX or SB3, with the same settings.
 
-Run as `python -m peers.off_policy PEER WORKLOAD` by the interpreter of the contestant. Prints one line of JSON:
-env steps per second of the part with gradient steps, best and median of the repetitions.
+Run as `python -m peers.off_policy PEER WORKLOAD` by the interpreter of the contestant. Prints one line of JSON. What is
+timed begins after the random env steps, so that every env step has its share of gradient steps; each contestant's own
+counters of both are compared with what was asked for.
+
+All have two hidden layers of relu, Adam at 3e-4, γ = 0.99 and one environment. Where a peer does a little less than
+swingup it is left so: SBX's TD3 gets no exploration noise, Rejax's DQN no random actions but ε's.
 """
 
 import argparse
-import json
 import os
-import time
-from typing import Any
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-WORKLOADS: dict[str, dict[str, Any]] = {
-    # One gradient step per env step; networks of relu; a replay of 100,000; hard target every 100 gradient steps.
-    "dqn-cartpole": {"algo": "dqn", "env": "CartPole-v1", "hidden": [64, 64], "batch": 128, "every": 1},
-    "dqn-cartpole-10": {"algo": "dqn", "env": "CartPole-v1", "hidden": [64, 64], "batch": 128, "every": 10},
-    "sac-pendulum": {"algo": "sac", "env": "Pendulum-v1", "hidden": [256, 256], "batch": 256, "every": 1},
-    "sac-halfcheetah": {
-        "algo": "sac",
-        "env": "HalfCheetah-v5",
-        "hidden": [256, 256],
-        "batch": 256,
-        "every": 1,
-    },
-    "td3-halfcheetah": {
-        "algo": "td3",
-        "env": "HalfCheetah-v5",
-        "hidden": [256, 256],
-        "batch": 256,
-        "every": 1,
-    },
+from . import common
+
+
+class Work(NamedTuple):
+    """One training that the contestants of a workload run."""
+
+    algo: str
+    env: str
+    hidden: tuple[int, int]
+    batch_size: int
+    every: int = 1  # env steps per gradient step
+    replay_size: int = 100_000
+    warmup: int = 1_000  # env steps with random actions and without gradient steps
+    target_period: int = 100  # DQN: gradient steps between copies of the network
+
+
+WORKLOADS = {
+    "dqn-cartpole": Work("dqn", "CartPole-v1", (64, 64), 128),
+    "dqn-cartpole-10": Work("dqn", "CartPole-v1", (64, 64), 128, every=10),
+    "sac-pendulum": Work("sac", "Pendulum-v1", (256, 256), 256),
+    "sac-halfcheetah": Work("sac", "HalfCheetah-v5", (256, 256), 256),
+    "td3-halfcheetah": Work("td3", "HalfCheetah-v5", (256, 256), 256),
 }
-WARMUP = 1_000
-ENV_STEPS = {  # of a repetition: about ten seconds
-    ("swingup", "dqn-cartpole"): 40_000,
-    ("swingup", "dqn-cartpole-10"): 200_000,
-    ("rejax", "dqn-cartpole"): 5_000,
-    ("sb3", "dqn-cartpole"): 4_000,
-    ("sb3", "dqn-cartpole-10"): 10_000,
-    ("swingup", "sac-pendulum"): 2_000,
-    ("rejax", "sac-pendulum"): 2_000,
-}
-OTHERWISE = 1_000
+LR, GAMMA = 3e-4, 0.99
 
 
-def swingup(work: dict[str, Any], env_steps: int, repetitions: int, update_only: bool) -> list[float]:
-    """Seconds of each repetition."""
+class Found(NamedTuple):
+    """What a contestant reports."""
+
+    compile_seconds: float
+    run_seconds: list[float]  # of each repetition
+    gradient_steps: int  # of all repetitions, by the contestant's own counter
+    packages: tuple[str, ...]
+
+
+def swingup(work: Work, env_steps: int, repetitions: int, update_only: bool) -> Found:
+    """`driver.run`, as `swingup.train` calls it; a callback reads the clock, so that nothing is compiled twice."""
     from swingup import machine
     from swingup.algos import algorithm
 
-    options: dict[str, Any] = {"num_steps": work["every"], "replay_ratio": 1 / work["every"]}
-    options |= {"num_envs": 1, "batch_size": work["batch"], "hidden": tuple(work["hidden"]), "warmup": WARMUP}
-    options |= {"replay_size": 100_000}
-    if work["algo"] == "dqn":
-        options |= {"target_period": 100}
-    if work["algo"] == "td3":
-        options |= {"num_steps": 2}
-    algo = algorithm(work["algo"])(**options)
-    machine.set_up(algo)
+    options: dict[str, Any] = {"num_envs": 1, "num_steps": work.every, "replay_ratio": 1 / work.every}
+    options |= {"batch_size": work.batch_size, "hidden": work.hidden, "gamma": GAMMA, "lr": LR}
+    options |= {"warmup": work.warmup, "replay_size": work.replay_size}
+    options |= {"target_period": work.target_period} if work.algo == "dqn" else {"actor_lr": LR}
+    if work.algo == "td3":
+        options |= {"num_steps": 2}  # the least that its delayed actor allows
+    algo = algorithm(work.algo)(**options)
+    machine.set_up(algo)  # as the command line does
 
     import jax
+    from optax.tree_utils import tree_get_all_with_path
 
     from swingup import driver
     from swingup.envs import make
 
-    name = f"gymnasium:{work['env']}" if work["env"].startswith("HalfCheetah") else work["env"]
-    env = make(name, 1)
+    # The id alone would choose EnvPool where that is installed; the peers use Gymnasium.
+    host = work.env.startswith("HalfCheetah")
+    env = make(f"gymnasium:{work.env}" if host else work.env, 1)
+    packages = ("swingup", "jax", "jaxlib", "equinox", "optax", "gymnasium" if host else "gymnax", "numpy")
     state = driver.init(algo, env, [0])
     iterations = env_steps // algo.env_steps_per_iteration
     if update_only:
-        return updates(algo, state, env_steps, repetitions)
-    state = driver.run(algo, env, state, max(2, iterations // 10))
-    seconds, done = [], max(2, iterations // 10)
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        state = jax.block_until_ready(driver.run(algo, env, state, done + iterations, done=done))
-        seconds.append(time.perf_counter() - began)
-        done += iterations
-    return seconds
+        compiling, seconds = updates(algo, state, env.action_space.shape, iterations, repetitions)
+        return Found(compiling, seconds, repetitions * env_steps // work.every, packages)
+    marks: list[float] = []
+
+    def mark(progress: Any) -> None:
+        if progress.iteration % iterations == 0:
+            marks.append(common.time.perf_counter())
+
+    # From a tenth of a repetition before the first mark on: what runs until then is the warm-up of the processor.
+    first = iterations - max(1, iterations // 10)
+    with common.timed() as whole:
+        state = driver.run(
+            algo,
+            env,
+            state,
+            (1 + repetitions) * iterations,
+            done=first,
+            every=(iterations,),
+            callbacks=[mark],
+        )
+        jax.block_until_ready(state.learner)
+    seconds = [b - a for a, b in pairwise(marks)]
+    counted = [int(x.max()) for _, x in tree_get_all_with_path(state.learner.opt_state, "count")]
+    warm = round((iterations - first) * algo.env_steps_per_iteration * algo.replay_ratio)
+    return Found(whole.seconds - sum(seconds), seconds, max(counted) - warm, packages)
 
 
-def updates(algo: Any, state: Any, env_steps: int, repetitions: int) -> list[float]:
-    """Seconds of as many gradient steps with nothing else: what no loop around them can beat."""
+def updates(
+    algo: Any, state: Any, shape: tuple[int, ...], count: int, repetitions: int
+) -> tuple[float, list[float]]:
+    """Seconds of as many updates in one compiled loop with nothing beside them: what no host can beat."""
     from functools import partial
 
     import jax
     import jax.numpy as jnp
 
-    from swingup.words import unpack
+    from swingup.types import Rollout, Step
 
     memory = jax.tree.map(lambda x: x[0], state.learner.replay)
     learner = jax.tree.map(lambda x: x[0], state.learner._replace(replay=None))._replace(replay=memory)
-    row = unpack(memory.words[:1], memory.layout)
-    from swingup.types import Rollout, Step
-
     t = algo.num_steps
-    many = partial(jax.tree.map, lambda x: jnp.repeat(x, t, 0))
-    zero = jnp.zeros((t, 1))
-    step = Step(many(row.obs), many(row.next_obs), zero, zero > 0, zero > 0, zero, zero.astype(jnp.int32))
-    rollout = Rollout(many(row.obs), many(row.action), (), step)
+    obs, zero = jnp.repeat(jnp.asarray(state.actor.obs), t, 0), jnp.zeros((t, 1))
+    step = Step(obs, obs, zero, zero > 0, zero > 0, zero, zero.astype(jnp.int32))
+    rollout = Rollout(obs, jnp.zeros((t, 1, *shape)), (), step)
 
-    @partial(jax.jit, donate_argnums=0, static_argnums=1)
-    def several(learner, count):
-        def body(learner, key):
-            return algo.update(learner, rollout, key)[0], None
+    @partial(jax.jit, donate_argnums=0)
+    def several(learner, keys):
+        return jax.lax.scan(lambda x, key: (algo.update(x, rollout, key)[0], ()), learner, keys)[0]
 
-        return jax.lax.scan(body, learner, jax.random.split(jax.random.key(0), count))[0]
-
-    count = env_steps // algo.env_steps_per_iteration
-    learner = jax.block_until_ready(several(learner, count))
     seconds = []
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        learner = jax.block_until_ready(several(learner, count))
-        seconds.append(time.perf_counter() - began)
-    return seconds
+    for i in range(1 + repetitions):
+        keys = jax.random.split(jax.random.key(i), count)
+        with common.timed() as run:
+            learner = jax.block_until_ready(several(learner, keys))
+        seconds.append(run.seconds)
+    return seconds[0], seconds[1:]
 
 
-def rejax(work: dict[str, Any], env_steps: int, repetitions: int) -> list[float]:
-    """Its evaluation is replaced by nothing; of its env steps the first `WARMUP` fill the buffer and train nothing."""
+def rejax(work: Work, env_steps: int, repetitions: int) -> Found:
+    """Its evaluation is replaced by nothing. The env steps that fill its replay are timed alone and taken off."""
     import jax
     import rejax as library
 
-    settings: dict[str, Any] = {
-        "env": work["env"],
-        "num_envs": 1,
-        "buffer_size": 100_000,
-        "fill_buffer": WARMUP,
-        "batch_size": work["batch"],
-        "num_epochs": 1,
-        "agent_kwargs": {"hidden_layer_sizes": work["hidden"], "activation": "relu"},
-        "skip_initial_evaluation": True,
-    }
+    settings: dict[str, Any] = {"env": work.env, "num_envs": 1, "gamma": GAMMA, "learning_rate": LR}
+    settings |= {"buffer_size": work.replay_size, "fill_buffer": work.warmup, "batch_size": work.batch_size}
+    settings |= {"num_epochs": 1, "skip_initial_evaluation": True}
+    agent: dict[str, Any] = {"activation": "relu"}
+    if work.algo == "dqn":  # its network is always of two layers of 64
+        if work.hidden != (64, 64) or work.every != 1:
+            raise ValueError("Rejax's DQN has layers of 64 and a gradient step per env step")
+        settings |= {"target_update_freq": work.target_period, "polyak": 0.0, "ddqn": False}
+    else:
+        settings |= {"hidden_layer_sizes": work.hidden, "polyak": 0.995}
+    # Env steps until the first with a gradient step: its DQN compares their number before it steps, its SAC after.
+    alone = work.warmup + (work.algo == "dqn")
 
-    def program(total: int) -> Any:
-        stock = library.get_algo(work["algo"]).create(**settings, total_timesteps=total, eval_freq=total)
+    def program(total: int) -> Callable[[Any], Any]:
+        stock = library.get_algo(work.algo).create(
+            **settings, agent_kwargs=agent, total_timesteps=total, eval_freq=total
+        )
         bare = stock.replace(eval_callback=lambda algo, state, key: ())
         return jax.jit(bare.train).lower(jax.random.PRNGKey(0)).compile()
 
-    def time_of(train: Any, i: int) -> float:
-        began = time.perf_counter()
-        jax.block_until_ready(train(jax.random.PRNGKey(i)))
-        return time.perf_counter() - began
+    def time_of(train: Callable[[Any], Any], seed: int) -> tuple[float, int]:
+        key = jax.block_until_ready(jax.random.PRNGKey(seed))
+        with common.timed() as run:
+            state = jax.block_until_ready(train(key)[0])
+        return run.seconds, int((state.q_ts if work.algo == "dqn" else state.critic_ts).step)
 
-    # The warm-up is timed alone and taken off.
-    fill, whole = program(WARMUP + 1), program(WARMUP + 1 + env_steps)
-    before = min(time_of(fill, i) for i in range(3))
-    return [time_of(whole, i) - before for i in range(repetitions)]
+    with common.timed() as compiling:
+        fill, whole = program(alone), program(alone + env_steps)
+    fills = [time_of(fill, i) for i in range(3)]
+    if any(steps for _, steps in fills):
+        raise RuntimeError(f"gradient steps while the replay is filled: {fills}")
+    wholes = [time_of(whole, i) for i in range(repetitions)]
+    before = min(seconds for seconds, _ in fills)
+    packages = ("rejax", "gymnax", "jax", "jaxlib", "flax", "optax", "numpy")
+    return Found(compiling.seconds, [s - before for s, _ in wholes], sum(n for _, n in wholes), packages)
 
 
-def stable(peer: str, work: dict[str, Any], env_steps: int, repetitions: int) -> list[float]:
+def stable(peer: str, work: Work, env_steps: int, repetitions: int, threads: str) -> Found:
     """SBX and SB3 have one interface."""
+    packages: tuple[str, ...] = ("stable-baselines3", "torch", "gymnasium", "numpy")
     if peer == "sbx":
         import sbx as library
+
+        packages = ("sbx-rl", "jax", "jaxlib", "flax", "optax", *packages)
     else:
         import stable_baselines3 as library
-    policy: dict[str, Any] = {"net_arch": work["hidden"]}
-    options: dict[str, Any] = {
-        "learning_starts": WARMUP,
-        "buffer_size": 100_000,
-        "batch_size": work["batch"],
-        "train_freq": work["every"],
-        "gradient_steps": 1,
-        "policy_kwargs": policy,
-        "seed": 0,
-        "device": "cpu",
-    }
-    if work["algo"] == "dqn":
-        options |= {"target_update_interval": 100 * work["every"]}
-    model = getattr(library, work["algo"].upper())("MlpPolicy", work["env"], **options)
-    model.learn(WARMUP + 200)
-    seconds = []
+        import torch
+
+        if threads != "default":
+            torch.set_num_threads(int(threads))
+    options: dict[str, Any] = {"learning_rate": LR, "gamma": GAMMA, "batch_size": work.batch_size}
+    options |= {"learning_starts": work.warmup, "buffer_size": work.replay_size}
+    options |= {"train_freq": work.every, "gradient_steps": 1, "seed": 0, "device": "cpu"}
+    if work.algo == "td3":  # two and two, as swingup does: faster for SBX than one and one
+        options |= {"train_freq": 2, "gradient_steps": 2}
+    if work.algo == "dqn":
+        options |= {"target_update_interval": work.target_period * work.every}
+    else:
+        options |= {"tau": 0.005}
+    policy = {"net_arch": list(work.hidden)}  # of relu, where nothing is said
+    model = getattr(library, work.algo.upper())("MlpPolicy", work.env, policy_kwargs=policy, **options)
+    with common.timed() as warm_up:
+        model.learn(work.warmup + 100 * work.every)
+    seconds, trained = [], model._n_updates
     for _ in range(repetitions):
-        began = time.perf_counter()
-        model.learn(env_steps, reset_num_timesteps=False)
-        seconds.append(time.perf_counter() - began)
-    return seconds
+        before = model.num_timesteps
+        with common.timed() as run:
+            model.learn(env_steps, reset_num_timesteps=False)
+        if model.num_timesteps - before != env_steps:
+            raise RuntimeError(f"asked for {env_steps} env steps, got {model.num_timesteps - before}")
+        seconds.append(run.seconds)
+    return Found(warm_up.seconds, seconds, model._n_updates - trained, packages)
 
 
 def main() -> None:
+    """Measure one contestant and print what was found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("peer", choices=("swingup", "rejax", "sbx", "sb3"))
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--threads", default="default")
-    parser.add_argument("--update-only", action="store_true")
+    parser.add_argument("--env-steps", type=int, required=True, help="of a repetition")
+    parser.add_argument("--repetitions", type=int, default=2)
+    parser.add_argument("--threads", default="default", help="of XLA or PyTorch")
+    parser.add_argument("--update-only", action="store_true", help="swingup's updates alone")
     args = parser.parse_args()
-    if args.threads != "default":
-        os.environ["NPROC"] = args.threads
-        os.environ["OMP_NUM_THREADS"] = args.threads
+    args.seeds = 1
     work = WORKLOADS[args.workload]
-    env_steps = ENV_STEPS.get((args.peer, args.workload), OTHERWISE)
+    if args.env_steps % (2 * work.every):
+        parser.error(f"--env-steps must be a multiple of {2 * work.every}")
+    if args.threads != "default":
+        os.environ["NPROC"] = args.threads  # read by XLA when JAX is imported
+    task = work, args.env_steps, args.repetitions
     if args.peer == "swingup":
-        seconds = swingup(work, env_steps, args.repetitions, args.update_only)
+        found = swingup(*task, args.update_only)
     elif args.peer == "rejax":
-        seconds = rejax(work, env_steps, args.repetitions)
+        found = rejax(*task)
     else:
-        seconds = stable(args.peer, work, env_steps, args.repetitions)
-    rates = sorted(env_steps / s for s in seconds)
-    found = {
-        "best": rates[-1],
-        "median": rates[len(rates) // 2],
-        "every": work["every"],
-        "env_steps": env_steps,
-    }
-    print(json.dumps(found), flush=True)
+        found = stable(args.peer, *task, args.threads)
+    expected = args.repetitions * args.env_steps // work.every
+    if found.gradient_steps != expected or len(found.run_seconds) != args.repetitions:
+        raise RuntimeError(f"asked for {expected} gradient steps, got {found.gradient_steps}")
+    common.report(
+        args,
+        import_seconds=None,
+        compile_seconds=found.compile_seconds,
+        run_seconds=found.run_seconds,
+        packages=found.packages,
+        gradient_steps_per_env_step=1 / work.every,
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,16 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
     ),
     "frames": ("benchmarks/results/frames.md", 3, "*No speeds of frames are stored in this checkout yet.*"),
     "ablation": ("benchmarks/results/ablation.md", 1, "*No ablation is stored in this checkout yet.*"),
+    "goals": (
+        "benchmarks/results/goals.md",
+        1,
+        "*No shares of reached goals are stored in this checkout yet.*",
+    ),
+    "deadly-triad": (
+        "benchmarks/results/deadly-triad.md",
+        1,
+        "*No shares of soft divergence are stored in this checkout yet.*",
+    ),
     "contributing": (
         "CONTRIBUTING.md",
         0,

@@ -19,7 +19,7 @@ def replay_bytes(algo: Any, env: VecEnv) -> int:
     """Bytes of one seed's replay; exact, from its shapes."""
     stacked = getattr(env, "stacked", False)
     spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
-    one: Any = SimpleNamespace(num_envs=algo.num_envs, stacked=stacked, **spaces)
+    one: Any = SimpleNamespace(num_envs=algo.num_envs, stacked=stacked, goal_reward=None, **spaces)
     shapes = jax.eval_shape(lambda: memory(one, algo.replay_size))
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
@@ -39,9 +39,16 @@ def free_bytes() -> int | None:
 
 
 def check(algo: Any, env: VecEnv, seeds: int) -> None:
-    """Raise `ConfigError` if the replays of all seeds do not fit, with what would."""
+    """Raise `ConfigError` if the replays of all seeds do not fit, with what would; or lack goals for hindsight."""
     if not hasattr(algo, "replay_size"):
         return
+    goals = getattr(env.observation_space, "goal", 0) and getattr(env, "goal_reward", None)
+    if getattr(algo, "hindsight", 0) and not goals:
+        raise ConfigError(
+            f"hindsight={algo.hindsight} needs an environment with goals whose rewards can be computed anew: "
+            f"observations with `Box.goal`, and `goal_reward`. {env.name} has not; try task:BitFlip or "
+            "envpool:FetchReach-v4"
+        )
     one, free = replay_bytes(algo, env), free_bytes()
     if free is None or one * seeds <= SHARE * free:
         return

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
@@ -30,6 +31,7 @@ usage: swingup COMMAND ...          swingup COMMAND --help lists a command's opt
   digest RUN       one SHA-256 over all arrays of the newest checkpoint
   list WHAT        algos, envs or presets
   check-env ENV    play an environment and report what breaks the conventions
+  lab NAME         demonstrate a result of theory           swingup lab list
 
   --version        print the version
   --debug          with any command: show the traceback of an error
@@ -404,4 +406,5 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "digest": digest,
     "list": show,
     "check-env": check,
+    "lab": lambda args: import_module("swingup.lab").command(args),
 }

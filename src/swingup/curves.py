@@ -181,12 +181,19 @@ def _compact(value: float, _: float) -> str:  # a tick label: 50k, 1.5M, −0.25
     return f"{value / scale:.10g}{unit}".replace("-", "−")
 
 
-def _write(out: Path, figure: Figure, curves: list[_Curve], x: str) -> list[Path]:
-    svg, png, small, text = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.StringIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    figure.savefig(png, format="png")
+def pictures(figure: Figure) -> dict[str, bytes]:
+    """The figure as .png and .svg, drawn in our style; the same figure gives the same bytes."""
+    svg, png, small = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png")
     palette = Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the size
     palette.save(small, "png", optimize=True, dpi=(150, 150))
+    return {".png": small.getvalue(), ".svg": svg.getvalue()}
+
+
+def _write(out: Path, figure: Figure, curves: list[_Curve], x: str) -> list[Path]:
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", "label", x, "value", "low", "high", "n_seeds"])
     for c in curves:
@@ -194,7 +201,7 @@ def _write(out: Path, figure: Figure, curves: list[_Curve], x: str) -> list[Path
             writer.writerow([c.runs, c.label, *("" if np.isnan(v) else f"{v:.12g}" for v in row)])
     out = out / "curve" if out.is_dir() else out
     stem = out.stem if out.suffix.lower() in (".png", ".svg", ".csv", ".pdf", ".jpg") else out.name
-    contents = {".png": small.getvalue(), ".svg": svg.getvalue(), ".csv": text.getvalue().encode()}
+    contents = pictures(figure) | {".csv": text.getvalue().encode()}
     for suffix, data in contents.items():
         write_atomic(out.with_name(stem + suffix), data)
     return [out.with_name(stem + suffix) for suffix in contents]

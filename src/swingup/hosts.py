@@ -5,6 +5,7 @@ over seeds. What happens, and with which keys, is what `algo.step` does for one 
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from swingup.parallel import axes, mesh_of, part, shard
 from swingup.rollout import episode_stats, nonfinite, record
 from swingup.spaces import to_env
 from swingup.types import Actor, Algorithm, Rollout, State, Step, VecEnv
+
+AHEAD = 1024  # env steps for which randomness is drawn at once
+PRIVATE = "replay", "priorities", "target", "opt_state"
 
 
 class Rows(NamedTuple):
@@ -66,72 +70,104 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
 
 
 class Loop:
-    """Iterations of an algorithm for all seeds; the clock learns where their seconds went."""
+    """Iterations of an algorithm for all seeds; the clock learns where their seconds went.
+
+    With a replay the environments go on while an update runs: it is sent from a thread of its own, as JAX runs
+    on a CPU what one thread sends in its order, and what acts meanwhile is one update behind.
+    """
 
     def __init__(self, algo: Algorithm, env: VecEnv, seeds: int, clock: Clock):
         self.algo, self.clock = algo, clock
         self.stacked = getattr(env, "stacked", False)  # then a rollout holds each frame once
-        self.rows = rows(env, seeds, algo.num_envs)
-        mesh = mesh_of(seeds)
-        over = partial(_over_seeds, algo, mesh)
-        self.begin, self.act = over(partial(_begin, env)), over(partial(_act, env))
+        self.rows, self.pure = rows(env, seeds, algo.num_envs), isinstance(env, Hosted)
+        over = partial(_over_seeds, algo, mesh_of(seeds))
+        ahead = max(1, AHEAD // algo.env_steps_per_iteration)
+        self.draw, self.act = over(partial(_draw, env, ahead)), over(partial(_act, env))
         self.finish = over(_finish, donate_argnums=2)
-        # With a replay, the environments go on while an update runs: what acts is one update behind.
-        self.behind, self.overlaps = None, not isinstance(env, Hosted)
+        overlaps = hasattr(algo, "replay_size") and not self.pure
+        self.worker = ThreadPoolExecutor(1) if overlaps else None
+        self.behind, self.drawn = None, []
 
     def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
-        """`n` iterations: the state and metrics {name: [S, n]}."""
-        log = []
+        """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed."""
+        learner, (env_state, obs, recent), key = state
+        running, log = None, []
+        key: Any = np.asarray(jax.random.key_data(key))
         for _ in range(int(n)):
-            state, metrics = self.iterate(state)
-            log.append(metrics)
+            with self.clock.measure("act_seconds"):
+                key, k_learn, k_env, noise = self.randomness(key)
+            acting = public(learner) if self.behind is None else self.behind
+            first = obs if self.stacked else ()
+            env_state, obs, rollout = self.collect(acting, env_state, obs, k_env, noise)
+            with self.clock.measure("update_seconds"):
+                if running is not None:
+                    learner, recent, metrics = running.result()
+                    log.append(metrics)
+                if self.worker is not None:
+                    self.behind = public(learner)
+                running = self.update(learner, recent, rollout, k_learn, first)
+                if self.worker is None:
+                    learner = running.result()[0]
         with self.clock.measure("update_seconds"):
-            return state, {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
+            learner, recent, metrics = running.result()  # pyright: ignore[reportOptionalMemberAccess]
+            log = [*log, metrics]
+            metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
+        return State(learner, Actor(env_state, obs, recent), jax.random.wrap_key_data(key)), metrics
 
     def compile(self, state: State) -> None:
         """Compile by an iteration that touches no environment and is thrown away."""
         learner = jax.tree.map(jnp.copy, state.learner)  # the update takes the replay's memory for its own
-        state = state._replace(learner=learner)
         zero = np.zeros(jax.tree.leaves(state.actor.obs)[0].shape[:2], np.float32)
         fields: Any = state.actor.obs, state.actor.obs, zero, zero > 0, zero > 0, zero, zero.astype(np.int32)
-        step = Step(*fields)
-        pretend = self.rows._replace(
-            step=lambda env_state, action, noise: (env_state, jax.tree.map(np.asarray, step))
-        )
-        self.rows, rows = pretend, self.rows
-        self.clock, clock = Clock(), self.clock
-        self.iterate(state)
-        self.rows, self.clock, self.behind = rows, clock, None
+        step = jax.tree.map(np.asarray, Step(*fields))
+        real = self.rows, self.clock
+        self.rows = self.rows._replace(step=lambda env_state, action, noise: (env_state, step))
+        self.clock = Clock()
+        self(state._replace(learner=learner), 1)
+        (self.rows, self.clock), self.behind = real, None
 
-    def iterate(self, state: State) -> tuple[State, dict[str, Array]]:
-        """One iteration: collect T env steps, then `update`."""
-        algo, (env_state, obs, recent) = self.algo, state.actor
-        learner, replay = apart(state.learner)
-        actor = learner if self.behind is None else self.behind
-        key, k_learn, k_env, policy_noise = jax.device_get(self.begin(algo, state.key))
-        env_noise = self.rows.draw(k_env, algo.num_steps)
-        record = []
-        for t in range(algo.num_steps):
+    def randomness(self, key: np.ndarray) -> tuple[Any, Any, Any, Any]:
+        """The next iteration's, of what is drawn for several at once: thousands of small draws cost much."""
+        if not self.drawn or not np.array_equal(self.drawn[0][0], key):
+            # Before: the key that it starts from. After: where the next one starts.
+            after, *rest = jax.device_get(self.draw(self.algo, key))
+            before = [key, *(after[:, i] for i in range(after.shape[1] - 1))]
+            self.drawn = [(b, after[:, i], *(x[:, i] for x in rest)) for i, b in enumerate(before)]
+        return self.drawn.pop(0)[1:]
+
+    def collect(
+        self, learner: Any, env_state: Any, obs: Any, key: Any, noise: Any
+    ) -> tuple[Any, Any, Rollout]:
+        """T env steps in all environments: their states, what to act on next, and the rollout [S, T, N]."""
+        drawn, record = (), []
+        if self.pure:
+            drawn = self.rows.draw(jax.random.wrap_key_data(key), self.algo.num_steps)
+        for t in range(self.algo.num_steps):
             with self.clock.measure("act_seconds"):
-                action, extras, sent = self.act(algo, actor, obs, policy_noise[:, t])
+                action, extras, sent = self.act(self.algo, learner, obs, noise[:, t])
                 sent = np.asarray(sent)  # waits for it
             with self.clock.measure("env_seconds"):
-                env_state, step = self.rows.step(
-                    env_state, sent, jax.tree.map(lambda x, t=t: x[t], env_noise)
-                )
+                now = jax.tree.map(lambda x, t=t: x[t], drawn)
+                env_state, step = self.rows.step(env_state, sent, now)
             row = Rollout(obs, action, extras, step)
             record.append(newest(row) if self.stacked else row)
             obs = step.obs
-        with self.clock.measure("update_seconds"):
-            rollout = jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
-            first = state.actor.obs if self.stacked else ()
-            results = self.finish(algo, learner, replay, recent, rollout, k_learn, first)
-            if replay is None:
-                results = jax.block_until_ready(results)
-            elif self.overlaps:
-                self.behind = learner
-            learner, recent, metrics = results
-        return State(learner, Actor(env_state, obs, recent), key), metrics
+        return env_state, obs, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
+
+    def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Future:
+        """The learner, the recent returns and the metrics after an update; with a worker, some time later."""
+
+        def work() -> Any:
+            rest = private(learner)
+            return jax.block_until_ready(
+                self.finish(self.algo, public(learner), rest, recent, rollout, key, first)
+            )
+
+        if self.worker is not None:
+            return self.worker.submit(work)
+        done: Future = Future()
+        done.set_result(work())
+        return done
 
 
 def _over_seeds(algo: Algorithm, mesh: Any, f: Callable, **how: Any) -> Callable:
@@ -143,11 +179,16 @@ def _over_seeds(algo: Algorithm, mesh: Any, f: Callable, **how: Any) -> Callable
     return jax.jit(shard(every, algo, mesh), **how)
 
 
-def _begin(env: VecEnv, algo: Any, key: Array) -> tuple[Array, Array, Array, Array]:
-    """The keys of an iteration and the policy's noise [T, N, ...], as `step` and `collect` make them."""
-    key, k_run, k_learn = jax.random.split(key, 3)
-    k_act, k_env = jax.random.split(k_run)
-    return key, k_learn, k_env, noise(env.action_space, k_act, (algo.num_steps, algo.num_envs))
+def _draw(env: VecEnv, count: int, algo: Any, key: Array) -> Any:
+    """Keys' data and the policy's noise [count, T, N, ...] of so many iterations, as `step` and `collect` make them."""
+
+    def body(key, _):
+        key, k_run, k_learn = jax.random.split(key, 3)
+        k_act, k_env = jax.random.split(k_run)
+        drawn = noise(env.action_space, k_act, (algo.num_steps, algo.num_envs))
+        return key, (*map(jax.random.key_data, (key, k_learn, k_env)), drawn)
+
+    return jax.lax.scan(body, jax.random.wrap_key_data(key), None, length=count)[1]
 
 
 def _act(
@@ -163,14 +204,22 @@ def apart(learner: Any) -> tuple[Any, Any]:
     return (learner, None) if replay is None else (learner._replace(replay=None), replay)
 
 
+def private(learner: Any) -> dict[str, Any]:
+    """What an algorithm's `act` never reads: an update may write over it."""
+    return {name: getattr(learner, name) for name in PRIVATE if hasattr(learner, name)}
+
+
+def public(learner: Any) -> Any:
+    """What `act` may read."""
+    return learner._replace(**dict.fromkeys(private(learner)))
+
+
 def _finish(
-    algo: Any, learner: Any, replay: Any, recent: Any, rollout: Rollout, key: Array, first: Any
+    algo: Any, learner: Any, rest: dict[str, Any], recent: Any, rollout: Rollout, key: Array, first: Any
 ) -> tuple[Any, Any, dict]:
-    if replay is not None:
-        learner = learner._replace(replay=replay)
     if not isinstance(first, tuple):
         rollout = restore(rollout, first)
-    learner, metrics = algo.update(learner, rollout, key)
+    learner, metrics = algo.update(learner._replace(**rest), rollout, jax.random.wrap_key_data(key))
     recent = record(recent, rollout)
     finite = nonfinite(apart(learner)[0])
     stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": finite}

@@ -4,22 +4,14 @@ The results are those of `benchmarks/results/`, written by `benchmarks/scores.py
 """
 
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 from swingup.algos.a2c import A2C
 from swingup.algos.ppo import PPO
 from swingup.algos.trpo import TRPO
 from swingup.algos.vpg import VPG
 from swingup.envs import canonical
-
-
-class Preset(NamedTuple):
-    """Settings, the budget they were tuned for, and what they reached."""
-
-    algo: Any
-    env_steps: int  # env steps per seed
-    result: str  # greedy evaluation: mean over seeds, and how many
-
+from swingup.presets_replay import PRESETS as REPLAY
+from swingup.presets_replay import Preset
 
 MUJOCO = PPO(
     num_envs=8,
@@ -216,6 +208,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("vpg", "envpool:InvertedPendulum-v5"): Preset(
         MUJOCO_VPG, env_steps=1_000_000, result="mean 1000, worst 1000 of 5 seeds"
     ),
+    **REPLAY,
 }
 
 

@@ -8,16 +8,17 @@ What is read is exact at the write head and at every end of an episode:
     s'_t is s_{t+1}, but at a time limit the true last observation, whose frame is kept in a second, small ring
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from swingup import hindsight
 from swingup.errors import ConfigError
-from swingup.spaces import Box, Space
+from swingup.spaces import is_image, zeros
 from swingup.types import Rollout, VecEnv
 from swingup.words import pack, unpack, width_of
 
@@ -35,6 +36,7 @@ class Row(NamedTuple):
     done: Array
     age: Any  # images: env steps since the episode began
     last: Any  # images: at a time limit, the number of its last frame
+    episode: Any  # goals: the episode's number in its environment
 
 
 class Batch(NamedTuple):
@@ -58,8 +60,10 @@ class Memory(eqx.Module):
     lasts: Any  # None or [L, H, W, F] the last frames of episodes that time limits ended
     pushed: Array  # env steps written per environment since the beginning
     ended: Array  # time limits since the beginning, over all environments
+    episodes: Any  # None or `hindsight.Episodes`, for observations with goals
     layout: tuple = eqx.field(static=True)  # how words become a `Row`
     stack: int = eqx.field(static=True)  # frames in an observation
+    goal: Any = eqx.field(static=True)  # None or, with goals, their size and the environment's `goal_reward`
 
     @property
     def size(self) -> Array:
@@ -72,11 +76,12 @@ def memory(env: VecEnv, capacity: int) -> Memory:
     """An empty ring for `capacity` transitions over all environments, rounded up to a whole row."""
     n = env.num_envs
     space: Any = env.observation_space
-    rows = -(-capacity // n)
+    rows, goals = -(-capacity // n), getattr(space, "goal", 0)
     images, stack = is_image(space), space.shape[-1] if getattr(env, "stacked", False) else 1
-    obs = None if images else _zeros(space)
-    number = jnp.int32(0) if images else None
-    row = Row(obs, obs, _zeros(env.action_space), jnp.float32(0), jnp.bool_(0), jnp.bool_(0), number, number)
+    obs = None if images else zeros(space)
+    number, episode = jnp.int32(0) if images else None, jnp.int32(0) if goals else None
+    ends = jnp.bool_(0), jnp.bool_(0)
+    row = Row(obs, obs, zeros(env.action_space), jnp.float32(0), *ends, number, number, episode)
     leaves, tree = jax.tree.flatten(row)
     layout = tree, tuple((x.shape, x.dtype.name) for x in leaves)
     frames = lasts = None
@@ -86,7 +91,9 @@ def memory(env: VecEnv, capacity: int) -> Memory:
         frames = jnp.zeros((rows, n, *frame), space.dtype)
         lasts = jnp.zeros((max(n, rows * n // ONE_IN), *frame), space.dtype)
     words = jnp.zeros((rows, n, width_of(layout)), jnp.uint32)
-    return Memory(words, frames, lasts, jnp.int32(0), jnp.int32(0), layout, stack)
+    episodes = hindsight.episodes(rows, n) if goals else None
+    goal = (goals, getattr(env, "goal_reward", None)) if goals else None
+    return Memory(words, frames, lasts, jnp.int32(0), jnp.int32(0), episodes, layout, stack, goal)
 
 
 def check(algo: Any) -> None:
@@ -99,16 +106,19 @@ def check(algo: Any) -> None:
             f"num_envs * num_steps = {samples} env steps; it must be a whole number from 1 on, "
             f"such as replay_ratio={max(1, round(exact)) / samples:g}"
         )
+    if algo.warmup_hold < 1:
+        raise ConfigError(f"warmup_hold must be at least 1, not {algo.warmup_hold}")
+    if getattr(algo, "hindsight", 0) and (
+        getattr(algo, "n_step", 1) > 1 or getattr(algo, "prioritised", False)
+    ):
+        raise ConfigError(
+            "hindsight goes with n_step=1 and without prioritised: it changes rewards when it draws"
+        )
     if algo.replay_size < max(samples, algo.warmup_env_steps):
         least = max(samples, algo.warmup_env_steps)
         raise ConfigError(
             f"replay_size={algo.replay_size} must hold the {least} env steps of the warm-up and of one iteration"
         )
-
-
-def is_image(space: Space) -> bool:
-    """Is it kept as frames: images, and whatever has entries of a byte?"""
-    return isinstance(space, Box) and (len(space.shape) == 3 or space.dtype in ("uint8", "bool"))
 
 
 def add(memory: Memory, rollout: Rollout) -> Memory:
@@ -117,7 +127,12 @@ def add(memory: Memory, rollout: Rollout) -> Memory:
     t = step.reward.shape[0]
     at = (memory.pushed + jnp.arange(t)) % rows
     images = memory.frames is not None
-    row = Row(rollout.obs, step.next_obs, rollout.action, step.reward, step.terminated, step.done, None, None)
+    outcome = rollout.action, step.reward, step.terminated, step.done
+    row = Row(rollout.obs, step.next_obs, *outcome, None, None, None)
+    episodes = memory.episodes
+    if episodes is not None:
+        episodes, number = hindsight.follow(episodes, step.done, memory.pushed)
+        row = row._replace(episode=number)
     if images:
         limit = step.truncated.ravel()
         number = memory.ended + jnp.cumsum(limit) - 1
@@ -127,7 +142,7 @@ def add(memory: Memory, rollout: Rollout) -> Memory:
     words = memory.words.at[at].set(pack(row, memory.layout, 2))
     pushed = memory.pushed + t
     if not images:
-        return Memory(words, None, None, pushed, memory.ended, memory.layout, memory.stack)
+        return replace(memory, words=words, pushed=pushed, episodes=episodes)
     size = memory.frames.shape[-1]
     obs, following = rollout.obs[..., -size:], step.obs[-1:, ..., -size:]
     frames = memory.frames.at[(memory.pushed + jnp.arange(t + 1)) % rows].set(
@@ -137,7 +152,7 @@ def add(memory: Memory, rollout: Rollout) -> Memory:
     newest = step.next_obs[..., -size:].reshape(t * n, *memory.frames.shape[2:])
     lasts = memory.lasts.at[jnp.where(limit, number % keep, keep)].set(newest, mode="drop")
     ended = memory.ended + limit.sum().astype(jnp.int32)
-    return Memory(words, frames, lasts, pushed, ended, memory.layout, memory.stack)
+    return replace(memory, words=words, frames=frames, lasts=lasts, pushed=pushed, ended=ended)
 
 
 def written(memory: Memory, t: int) -> tuple[Array, Array]:
@@ -163,7 +178,10 @@ def interrupt(memory: Memory) -> Memory:
         lasts = lasts.at[jnp.where(cut, number % keep, keep)].set(newest, mode="drop")
         ended = ended + cut.sum().astype(jnp.int32)
     words = memory.words.at[at].set(pack(row._replace(done=row.done | cut), memory.layout, 1))
-    return Memory(words, memory.frames, lasts, memory.pushed, ended, memory.layout, memory.stack)
+    episodes = memory.episodes
+    if episodes is not None:
+        episodes, _ = hindsight.follow(episodes, cut[None], memory.pushed - 1)
+    return replace(memory, words=words, lasts=lasts, ended=ended, episodes=episodes)
 
 
 def draw(memory: Memory, key: Array, count: int) -> Array:
@@ -215,9 +233,12 @@ def take(memory: Memory, index: Array, gamma: Any, n_step: int = 1) -> Batch:
     return Batch(obs, first.action, reward, next_obs, row.terminated, discount, weight, index)
 
 
-def sample(memory: Memory, key: Array, count: int, gamma: Any, n_step: int = 1) -> Batch:
-    """`count` transitions, drawn uniformly."""
-    return take(memory, draw(memory, key, count), gamma, n_step)
+def sample(memory: Memory, key: Array, count: int, gamma: Any, n_step: int = 1, goals: int = 0) -> Batch:
+    """`count` transitions, drawn uniformly; with `goals` k, of k + 1 of them k have goals of hindsight."""
+    if not goals:
+        return take(memory, draw(memory, key, count), gamma, n_step)
+    k_draw, k_goal = jax.random.split(key)
+    return hindsight.relabel(memory, take(memory, draw(memory, k_draw, count), gamma), k_goal, goals)
 
 
 def _stacked(memory: Memory, slot: Array, env: Array, age: Array) -> Array:
@@ -225,11 +246,3 @@ def _stacked(memory: Memory, slot: Array, env: Array, age: Array) -> Array:
     back = jnp.minimum(jnp.arange(memory.stack - 1, -1, -1), age[:, None])
     frames = memory.frames[(slot[:, None] - back) % memory.words.shape[0], env[:, None]]
     return jnp.concatenate([frames[:, i] for i in range(memory.stack)], -1)
-
-
-def _zeros(space: Space) -> Array:
-    """An entry of the space as it is kept: integers and bytes as they are, every float as float32."""
-    if not isinstance(space, Box):
-        return jnp.int32(0)
-    kind = np.dtype(space.dtype)
-    return jnp.zeros(space.shape, "float32" if kind.kind == "f" else jax.dtypes.canonicalize_dtype(kind))

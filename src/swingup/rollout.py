@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from swingup.distributions import noise
+from swingup.distributions import noise, uniform
 from swingup.spaces import to_env
 from swingup.types import Act, Actor, Recent, Rollout, VecEnv
 
@@ -22,11 +22,14 @@ def start(env: VecEnv, key: Array) -> Actor:
     return Actor(*env.reset(key), Recent(jnp.zeros(RECENT), jnp.int32(0)))
 
 
-def collect(env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int) -> tuple[Actor, Rollout]:
+def collect(
+    env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int, hold: int = 1
+) -> tuple[Actor, Rollout]:
     """Run `act` for `num_steps` env steps in each of the N environments, continuing their episodes.
 
     Returns the actor after it and a `Rollout` with leading axes [T, N]. The policy's noise and the
     environments' are drawn before the loop: thousands of tiny draws inside cost more than the physics.
+    The policy's is held for `hold` env steps.
     """
 
     def body(carry, x):
@@ -37,11 +40,22 @@ def collect(env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int) -> 
         return (env_state, step.obs), Rollout(obs, action, extras, step)
 
     k_act, k_env = jax.random.split(key)
-    xs = noise(env.action_space, k_act, (num_steps, env.num_envs)), env.draw(k_env, num_steps)
+    policy_noise = noise(env.action_space, k_act, (-(-num_steps // hold), env.num_envs))
+    policy_noise = jnp.repeat(policy_noise, hold, 0)[:num_steps] if hold > 1 else policy_noise
+    xs = policy_noise, env.draw(k_env, num_steps)
     # Two env steps a turn of the loop, as copying what it carries is a good part of its cost.
     loop = partial(jax.lax.scan, unroll=2) if env.jittable else host_scan
     (env_state, obs), rollout = loop(body, (actor.env_state, actor.obs), xs)
     return Actor(env_state, obs, record(actor.recent, rollout)), rollout
+
+
+def wander(env: VecEnv, keys: tuple[Array, Array], num_steps: int, hold: int = 1) -> tuple[Actor, Rollout]:
+    """`num_steps` env steps with uniformly random actions, each held for `hold` of them, from new episodes."""
+
+    def act(obs: Any, noise: Array) -> tuple[Array, tuple]:
+        return uniform(env.action_space, noise), ()
+
+    return collect(env, act, start(env, keys[0]), keys[1], num_steps, hold)
 
 
 def host_scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:

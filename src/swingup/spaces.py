@@ -28,23 +28,25 @@ class Discrete:
 class Box:
     """Arrays of one shape, bounded per entry; a bound may be infinite.
 
-    `low` and `high` are floats that hold for all entries, or nested tuples of the space's shape.
+    `low` and `high` are floats that hold for all entries, or nested tuples of the space's shape. With `goal`
+    the vector begins with the goal that has been achieved, of so many entries, and then the one that is desired.
     """
 
     low: float | tuple
     high: float | tuple
     shape: tuple[int, ...]
     dtype: str = "float32"
+    goal: int = 0
 
     @staticmethod
-    def of(low, high, shape: tuple[int, ...], dtype="float32") -> "Box":
+    def of(low, high, shape: tuple[int, ...], dtype="float32", goal: int = 0) -> "Box":
         """Build from arrays or floats; raises `ValueError` where a low bound is not below its high bound."""
         low, high = (np.broadcast_to(np.asarray(b, np.float64), shape) for b in (low, high))
         # The largest float32 and what is beyond mean "no bound": so gymnax and others write it.
         low, high = (np.where(np.abs(b) >= FLOAT32_MAX, np.copysign(np.inf, b), b) for b in (low, high))
         if not np.all(low < high):
             raise ValueError(f"Box needs low < high in every entry; got low {low} and high {high}")
-        return Box(_compact(low), _compact(high), tuple(shape), np.dtype(dtype).name)
+        return Box(_compact(low), _compact(high), tuple(shape), np.dtype(dtype).name, goal)
 
     def sample(self, key: Array) -> Array:
         """Uniform where bounded on both sides, standard normal (clipped) where not."""
@@ -88,6 +90,19 @@ def to_env(space: Space, action: Array) -> Array:
     half, middle = np.float32(0.5 * (last - first)), np.float32(0.5 * (last + first))
     scaled = jnp.where(bounded, middle + half * jnp.clip(action, -1.0, 1.0), action)
     return jnp.clip(scaled, low, high).astype(space.dtype)  # rounding must not cross a bound
+
+
+def is_image(space: Space) -> bool:
+    """Is it kept as frames: images, and whatever has entries of a byte?"""
+    return isinstance(space, Box) and (len(space.shape) == 3 or space.dtype in ("uint8", "bool"))
+
+
+def zeros(space: Space) -> Array:
+    """An entry of the space as a replay keeps it: integers and bytes as they are, every float as float32."""
+    if not isinstance(space, Box):
+        return jnp.int32(0)
+    kind = np.dtype(space.dtype)
+    return jnp.zeros(space.shape, "float32" if kind.kind == "f" else jax.dtypes.canonicalize_dtype(kind))
 
 
 def _compact(bound: np.ndarray) -> float | tuple:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import swingup
+from conftest import small
 from swingup import PPO, driver, hosts
 from swingup.clock import Clock
 from swingup.envs import Hosted, make
 from swingup.errors import ConfigError
 from swingup.playback import animate, host_episode
-from swingup.rollout import evaluate
+from swingup.rollout import collect, evaluate
+from swingup.words import unpack
 
 SMALL: dict[str, Any] = {"num_envs": 2, "num_steps": 8, "epochs": 2, "num_minibatches": 2, "hidden": (8,)}
 
@@ -116,6 +118,43 @@ def test_a_run_resumes_with_fresh_environments(tmp_path):
     assert after.result["env_steps"] == 128
     assert np.all(np.asarray(after.state.learner.iteration) == 8)
     assert after.rows[-1]["iteration"] == 8
+
+
+def test_what_acts_is_one_update_behind_and_nothing_else_differs():
+    """The loop with its thread, against one that does everything in turn."""
+    algo = small("dqn", num_envs=2, replay_size=40)
+    env = make("gymnasium:CartPole-v1", 2)
+    state = driver.init(algo, env, [0])
+    actor, key = jax.tree.map(lambda x: x[0], (state.actor, state.key))
+    learner = before = jax.tree.map(lambda x: jnp.copy(x[0]), state.learner)
+    first = state.actor.obs.copy()
+    for _ in range(4):
+        key, k_run, k_learn = jax.random.split(key, 3)
+        actor, rollout = collect(env, partial(algo.act, before), actor, k_run, algo.num_steps)
+        before, learner = learner, algo.update(learner, rollout, k_learn)[0]
+    env = make("gymnasium:CartPole-v1", 2)
+    fresh = driver.init(algo, env, [0])
+    np.testing.assert_array_equal(fresh.actor.obs, first)
+    loop = hosts.Loop(algo, env, 1, Clock())
+    for n in (1, 3):
+        fresh, metrics = loop(fresh, n)
+        assert metrics["loss/q"].shape == (1, n)
+    close(jax.tree.map(lambda x: x[0], fresh.learner), learner)
+    np.testing.assert_array_equal(jax.random.key_data(fresh.key[0]), jax.random.key_data(key))
+
+
+def test_a_resumed_replay_knows_that_its_episodes_were_cut():
+    """The environments begin anew, so the newest row of before is the last of its episode: a time limit's."""
+    algo, env = small("ddpg", num_envs=2, warmup=10), make("gymnasium:Pendulum-v1", 4)
+    found = driver.init(algo, env, [0, 1])
+    before = jax.tree.map(np.array, found.learner.replay)
+    after = driver.restart(env, found, [0, 1], done=7)
+    assert not np.array_equal(after.actor.obs, found.actor.obs)
+    rows = [unpack(m.words[:, :5], m.layout) for m in (before, after.learner.replay)]
+    assert not np.any(rows[0].done)
+    assert np.all(rows[1].done[:, -1])
+    assert not np.any(rows[1].done[:, :-1])
+    assert not np.any(rows[1].terminated)
 
 
 class Painted(Counted):

@@ -24,7 +24,7 @@ LAYERS = [
         "files",
         "statistics",
     },
-    {"rollout", "envs", "replay", "priorities"},
+    {"rollout", "envs", "replay", "priorities", "hindsight"},
     {"algos"},
     {
         "driver",
@@ -41,7 +41,7 @@ LAYERS = [
         "config",
         "testing",
     },
-    {"experiment", "presets", "playback", "cli", "__main__", "__init__"},
+    {"experiment", "presets", "presets_replay", "playback", "lab", "cli", "__main__", "__init__"},
 ]
 FILES = sorted(ROOT.rglob("*.py"))
 FORBIDDEN = {"print", "open", "logging", "pmap", "debug", "time", "pickle", "eval", "exec"}

@@ -267,6 +267,18 @@ def test_epsilon_counts_all_environments_and_the_warmup(num_envs: int) -> None:
     assert int(state.learner.env_steps[0]) == 16 + 3 * 4 * num_envs
 
 
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_learning_rate_falls_in_env_steps_exactly(name: str) -> None:
+    """Adam's first step is as long as the learning rate: whole at 0, half at half the horizon, nothing beyond."""
+    moved = []
+    for env_steps in (0, 500, 1000, 2000):
+        algo = small(name, lr=0.01, lr_decay=True, lr_horizon=1000.0)
+        optimizer = algo.optimizer(jnp.int32(env_steps))
+        updates, _ = optimizer.update(jnp.ones(3), optimizer.init(jnp.zeros(3)))
+        moved.append(float(-updates[0]))
+    np.testing.assert_allclose(moved, [0.01, 0.005, 0, 0], rtol=1e-5)
+
+
 @pytest.mark.parametrize("period", [1, 3])
 @pytest.mark.parametrize("tau", [1.0, 0.25])
 def test_target_network_is_renewed_on_time(period: int, tau: float) -> None:

@@ -140,9 +140,7 @@ def test_what_is_drawn_is_what_happened(kind: str, n_step: int, seed: int, piece
     world = World(2, kind, seed)
     memory = replay.memory(world.env, 22)
     lasts = None if memory.lasts is None else jnp.zeros((40, *memory.lasts.shape[1:]), jnp.uint8)
-    memory = replay.Memory(
-        memory.words, memory.frames, lasts, memory.pushed, memory.ended, memory.layout, memory.stack
-    )
+    memory = dataclasses.replace(memory, lasts=lasts)
     for t in pieces:
         memory = add(memory, world.play(t))
         check(world, memory, n_step)

@@ -31,6 +31,7 @@ from swingup.rollout import (
     record,
     start,
     successor_values,
+    wander,
 )
 from swingup.spaces import Box, Discrete
 from swingup.types import Actor, Recent, Rollout, Step, Transition
@@ -245,6 +246,24 @@ def test_collect_on_the_host_equals_collect_on_the_device():
     for x, y in zip(a, b, strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("hold", [1, 3])
+def test_random_actions_are_held_and_uniform(hold):
+    """Each action stays for `hold` env steps, the last one for what is left; all are equally frequent."""
+    t, n = 100, 50
+    keys = jax.random.split(jax.random.key(hold))
+    actor, rollout = wander(Vec(Marathon(7), n), tuple(keys), t, hold)
+    action = np.asarray(rollout.action)
+    assert action.shape == (t, n)
+    groups = [action[i : i + hold] for i in range(0, t, hold)]
+    assert all((g == g[0]).all() for g in groups)
+    drawn = np.array([g[0] for g in groups])
+    changes = (drawn[1:] != drawn[:-1]).mean()
+    assert abs(changes - 2 / 3) < 6 * np.sqrt(2 / 9 / drawn[1:].size)
+    counts = np.bincount(drawn.ravel(), minlength=3)
+    assert np.all(np.abs(counts - drawn.size / 3) < 6 * np.sqrt(drawn.size * 2 / 9))
+    assert int(actor.recent.count) == t // 7 * n
 
 
 def test_host_scan_and_host_while_are_scan_and_while_loop():

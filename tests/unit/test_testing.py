@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from test_hindsight import Silent
 
 from swingup.envs import Vec, make
 from swingup.errors import ConfigError
@@ -402,7 +403,8 @@ MORE_PURE = [
     ("attribute-missing", Nameless()),
     ("does-not-trace", Vec(PythonIf(), 3)),
 ]
-CASES = [*GYMNASIUM.items(), *VECTOR.items(), *PURE.items(), *MORE_VECTOR, *MORE_PURE]
+MORE_GYMNASIUM = [("goal-reward", Silent)]
+CASES = [*GYMNASIUM.items(), *VECTOR.items(), *PURE.items(), *MORE_VECTOR, *MORE_PURE, *MORE_GYMNASIUM]
 
 
 @pytest.mark.parametrize("code, env", CASES, ids=[f"{code}-{i}" for i, (code, _) in enumerate(CASES)])

@@ -21,12 +21,12 @@ from jax import Array
 
 from swingup import priorities, replay
 from swingup.critics import QNetwork
-from swingup.distributions import epsilon_greedy, uniform
+from swingup.distributions import epsilon_greedy
 from swingup.errors import ConfigError
 from swingup.priorities import Priorities
 from swingup.replay import Batch, Memory
 from swingup.returns import quantile_huber
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, wander
 from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
 
 
@@ -47,9 +47,12 @@ class QRDQN:
     replay_ratio: Ratio = 0.25  # gradient steps per env step; times N T it must be a whole number
     gamma: float = 0.99  # γ: discount per env step, in [0, 1]
     lr: float = 2.5e-4  # learning rate of Adam
+    lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
+    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
     batch_size: int = 32  # transitions per gradient step
     replay_size: int = 100_000  # transitions kept, over all environments
     warmup: int = 1_000  # env steps with random actions before the first update
+    warmup_hold: int = 1  # env steps for which each of these is held
     epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
     epsilon_end: float = 0.05  # and at the end of its linear decay
     epsilon_decay: float = 10_000.0  # env steps that the decay takes
@@ -65,6 +68,9 @@ class QRDQN:
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
     alpha: float = 0.6  # α: of the priorities; 0 is uniform
     beta: float = 0.5  # β: of the importance weights; 1 corrects the bias in full
+    hindsight: int = (
+        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
+    )
     max_grad_norm: float = 10.0  # gradients longer than this (global norm) are shortened to it
     adam_eps: float = 1e-8  # ε of Adam; 1.5e-4 for Atari
     hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
@@ -100,18 +106,13 @@ class QRDQN:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.network(env, k_net)
-        actor, rollout = collect(
-            env,
-            lambda _, noise: (uniform(env.action_space, noise), ()),
-            start(env, k_env),
-            k_run,
-            self.warmup_env_steps // self.num_envs,
-        )
+        rows = self.warmup_env_steps // self.num_envs
+        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
         memory = replay.add(replay.memory(env, self.replay_size), rollout)
         learner = Learner(
             params,
             jax.tree.map(jnp.copy, params),
-            self.optimizer.init(params),  # pyright: ignore[reportArgumentType]
+            self.optimizer(jnp.int32(0)).init(params),  # pyright: ignore[reportArgumentType]
             memory,
             priorities.of(memory, rollout) if self.prioritised else None,
             env_steps=jnp.int32(self.warmup_env_steps),
@@ -144,6 +145,7 @@ class QRDQN:
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         memory, weighting = replay.add(learner.replay, rollout), learner.priorities
+        optimizer = self.optimizer(learner.env_steps)
         if weighting is not None:
             weighting = priorities.enter(weighting, *replay.written(memory, self.num_steps))
 
@@ -151,7 +153,7 @@ class QRDQN:
             params, target, opt_state, weighting, count = carry
             batch = self.sample(memory, weighting, key)
             grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch)
-            updates, opt_state = self.optimizer.update(grads, opt_state)
+            updates, opt_state = optimizer.update(grads, opt_state)
             params: Any = optax.apply_updates(params, updates)
             if weighting is not None:
                 weighting = priorities.update(weighting, batch.index, td, self.alpha)
@@ -182,7 +184,7 @@ class QRDQN:
     def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
         """A batch of n-step transitions: uniform, or by priority with importance weights."""
         if weighting is None:
-            return replay.sample(memory, key, self.batch_size, self.gamma, self.n_step)
+            return replay.sample(memory, key, self.batch_size, self.gamma, self.n_step, self.hindsight)
         index = priorities.draw(weighting, key, self.batch_size)
         b = replay.take(memory, index, self.gamma, self.n_step)
         size = memory.size * self.num_envs
@@ -197,10 +199,13 @@ class QRDQN:
         done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
+    def optimizer(self, env_steps: Array) -> optax.GradientTransformation:
+        """Adam on gradients clipped by their global norm."""
+        lr = self.lr
+        if self.lr_decay:
+            lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
-        return optax.flatten(optax.chain(clip, optax.adam(self.lr, eps=self.adam_eps)))
+        return optax.flatten(optax.chain(clip, optax.adam(lr, eps=self.adam_eps)))
 
 
 def renew(target: Any, online: Any, tau: Array | float) -> Any:

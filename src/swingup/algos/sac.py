@@ -25,10 +25,10 @@ from jax import Array
 
 from swingup import replay
 from swingup.critics import Actor, Critic, each, twins
-from swingup.distributions import TanhNormal, uniform
+from swingup.distributions import TanhNormal
 from swingup.errors import ConfigError
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, wander
 from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
 
 
@@ -56,10 +56,14 @@ class SAC:
     batch_size: int = 256  # transitions per gradient step
     replay_size: int = 1_000_000  # transitions kept, over all environments
     warmup: int = 10_000  # env steps with random actions before the first update
+    warmup_hold: int = 1  # env steps for which each of these is held
     tau: float = 0.005  # τ: how far the target networks follow per gradient step
     alpha: float = 1.0  # α: temperature at the beginning, or for good if it is not learnt
     alpha_lr: float = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
     target_entropy: float = -1.0  # H̄, per dimension of the action, in nats
+    hindsight: int = (
+        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
+    )
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
@@ -81,13 +85,8 @@ class SAC:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        actor, rollout = collect(
-            env,
-            lambda _, noise: (uniform(env.action_space, noise), ()),
-            start(env, k_env),
-            k_run,
-            self.warmup_env_steps // self.num_envs,
-        )
+        rows = self.warmup_env_steps // self.num_envs
+        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
         memory = replay.add(replay.memory(env, self.replay_size), rollout)
         target = jax.tree.map(jnp.copy, params.critic)
         learner = Learner(params, target, self.opt_state(params), memory)
@@ -127,7 +126,7 @@ class SAC:
         def gradient_step(carry, key):
             (actor, critic, log_alpha), target, states = carry
             k_batch, k_next, k_now = jax.random.split(key, 3)
-            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma)
+            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma, goals=self.hindsight)
             alpha = jnp.exp(log_alpha)  # read once
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(
                 critic, target, actor, alpha, batch, k_next

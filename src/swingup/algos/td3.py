@@ -22,10 +22,9 @@ from jax import Array
 
 from swingup import replay
 from swingup.critics import Actor, Critic, each, twins
-from swingup.distributions import uniform
 from swingup.errors import ConfigError
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, wander
 from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
 
 
@@ -52,11 +51,15 @@ class TD3:
     batch_size: int = 256  # transitions per gradient step
     replay_size: int = 1_000_000  # transitions kept, over all environments
     warmup: int = 10_000  # env steps with random actions before the first update
+    warmup_hold: int = 1  # env steps for which each of these is held
     tau: float = 0.005  # τ: how far the target networks follow per step of the actor
     noise: float = 0.1  # σ: of the exploration noise, in units of half the action range
     delay: int = 2  # d: gradient steps of the critics for each of the actor and the target networks
     smoothing: float = 0.2  # σ̃: of the noise on the target's action, in units of half the action range
     smoothing_clip: float = 0.5  # c: and where it is clipped
+    hindsight: int = (
+        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
+    )
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
@@ -84,13 +87,8 @@ class TD3:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        actor, rollout = collect(
-            env,
-            lambda _, noise: (uniform(env.action_space, noise), ()),
-            start(env, k_env),
-            k_run,
-            self.warmup_env_steps // self.num_envs,
-        )
+        rows = self.warmup_env_steps // self.num_envs
+        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
         memory = replay.add(replay.memory(env, self.replay_size), rollout)
         target = jax.tree.map(jnp.copy, params)
         learner = Learner(params, target, self.opt_state(params), memory)
@@ -123,7 +121,7 @@ class TD3:
         def critic_step(carry, key):
             critic, critic_state, target = carry
             k_batch, k_smooth = jax.random.split(key)
-            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma)
+            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma, goals=self.hindsight)
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch, k_smooth)
             updates, critic_state = self.optimizer(self.lr).update(grads, critic_state)
             return (optax.apply_updates(critic, updates), critic_state, target), (batch, metrics)

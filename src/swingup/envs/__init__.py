@@ -1,7 +1,7 @@
 """Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
 
-An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Brax and those on
-the host take options behind the name: `brax:ant?backend=mjx`, `gymnasium:HalfCheetah-v5?reset_noise_scale=0.2`.
+An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Tasks, Brax and
+those on the host take options behind the name: `task:BitFlip?bits=8`, `gymnasium:Ant-v5?reset_noise_scale=0.2`.
 """
 
 import json
@@ -65,16 +65,21 @@ MUJOCO = (
     *("InvertedPendulum-v5", "Pusher-v5", "Reacher-v5", "Swimmer-v5", "Walker2d-v5"),
 )
 BOX2D = ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3")
+FETCH = tuple(
+    f"Fetch{task}{kind}-v4" for task in ("Reach", "Push", "Slide", "PickAndPlace") for kind in ("", "Dense")
+)
 TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4")
 ATARI = ("BeamRider", "Breakout", "Enduro", "MsPacman", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
 BRAX = (
     *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
     *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
 )
-DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES, "brax": BRAX}
+TASKS = ("BitFlip",)
+DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES, "task": TASKS, "brax": BRAX}
+WITH_OPTIONS = ("brax", "task")  # of these
 SUITES: dict[str, tuple[str, ...]] = DEVICE | {
-    "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *(f"ALE/{game}-v5" for game in ATARI)),
-    "envpool": (*CLASSIC, *MUJOCO, *(f"{game}-v5" for game in ATARI)),
+    "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *FETCH, *(f"ALE/{game}-v5" for game in ATARI)),
+    "envpool": (*CLASSIC, *MUJOCO, *FETCH, *(f"{game}-v5" for game in ATARI)),
 }
 
 
@@ -97,7 +102,7 @@ def canonical(name: str) -> str:
 def _knows(suite: str, name: str) -> bool:
     bare = name.partition("?")[0]
     if suite in DEVICE:
-        return (bare if suite == "brax" else name) in DEVICE[suite]
+        return (bare if suite in WITH_OPTIONS else name) in DEVICE[suite]
     if bare in SUITES[suite]:
         return True
     if suite == "envpool":
@@ -160,7 +165,7 @@ def _gymnasiums(name: Any) -> bool:
 def _make(name: str, num_envs: int) -> Vec:
     """One object per id and size: compiled programs are cached by the identity of their environment."""
     suite, _, bare = name.partition(":")
-    return Vec({"gymnax": _gymnax, "probe": _probe, "brax": _brax}[suite](bare), num_envs)
+    return Vec({"gymnax": _gymnax, "probe": _probe, "task": _task, "brax": _brax}[suite](bare), num_envs)
 
 
 def _open(name: str, num_envs: int) -> VecEnv:
@@ -208,6 +213,16 @@ def _brax(rest: str):
 
     bare, options = _options(rest, f"brax:{rest}")
     return make_brax(bare, **options)
+
+
+def _task(rest: str):
+    from swingup.envs import tasks
+
+    bare, options = _options(rest, f"task:{rest}")
+    try:
+        return getattr(tasks, bare)(**options)
+    except TypeError as error:
+        raise ConfigError(f"task:{rest} cannot be opened: {error}") from None
 
 
 def _probe(bare: str):

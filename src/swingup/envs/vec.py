@@ -23,6 +23,7 @@ class Vec:
     def __init__(self, env: Env, num_envs: int):
         self.env, self.num_envs, self.name = env, num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.goal_reward = getattr(env, "goal_reward", None)
 
     def reset(self, key: Array) -> tuple[VecState, Obs]:
         n = self.num_envs
@@ -85,5 +86,6 @@ class Hosted:
     def __init__(self, env: Vec):
         self.num_envs, self.name = env.num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.goal_reward = env.goal_reward
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)
         self.draw = jax.jit(env.draw, static_argnums=1)

@@ -71,6 +71,12 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "it wrote into the action that it was given",
         "Copy the action before changing it: the policy's record of it must stay true.",
     ),
+    "goal-reward": (
+        "goal_reward",
+        "it gives {got} for the goals of env step {time}, in which the reward was {want}",
+        "Make reward a function of the achieved and the desired goal alone, the same in step and in goal_reward "
+        "(Gymnasium: compute_reward), or train without hindsight.",
+    ),
     "does-not-trace": (
         "{where}",
         "JAX cannot compile it: {error}",

@@ -95,6 +95,12 @@ def _described(answer: Any) -> str:
 def _form(space: Any, obs: Any, info: Any) -> Finding | None:
     if not isinstance(info, dict):
         return finding("info", kind=type(info).__name__)
+    if hasattr(space, "spaces"):  # goals
+        if not isinstance(obs, dict) or set(obs) != set(space.spaces):
+            return finding(
+                "obs-shape", got=sorted(obs) if isinstance(obs, dict) else np.shape(obs), want=sorted(space)
+            )
+        return next((fault for key in obs if (fault := _form(space[key], obs[key], info))), None)
     if np.shape(obs) != space.shape:
         return finding("obs-shape", got=np.shape(obs), want=space.shape)
     kind = getattr(obs, "dtype", np.dtype(type(obs)) if isinstance(obs, int | float) else None)

@@ -25,7 +25,7 @@ def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
     record = play(env, key, action)
     if isinstance(record, Finding):
         return [record]
-    found = [*check_values(env, record), *check_statistics(env, record)]
+    found = [*check_values(env, record), *check_statistics(env, record), *check_goals(env, record)]
     streams = list(check_streams(env, key, action))
     if any(f.code in ("reset-raises", "step-raises") for f in streams):
         return found + streams
@@ -82,6 +82,19 @@ def check_statistics(env: VecEnv, record: Record) -> Iterator[Finding]:
         yield finding("never-ends", env_steps=len(done))
     elif ends.size >= 3 and (ends == ends[0]).all() and ends[0] >= 20 and not step.truncated.any():
         yield finding("time-limit-as-death", count=ends.size, length=ends[0])
+
+
+def check_goals(env: VecEnv, record: Record) -> Iterator[Finding]:
+    """Hindsight puts other goals in the place of the desired one: for that one, the reward must be the step's own."""
+    size, reward_of = getattr(env.observation_space, "goal", 0), getattr(env, "goal_reward", None)
+    if not size or reward_of is None:
+        return
+    goals = record.step.next_obs
+    got = np.asarray(reward_of(goals[..., :size], goals[..., size : 2 * size])[0])
+    wrong = ~np.isclose(got, record.step.reward, rtol=1e-3, atol=1e-3)
+    if wrong.mean() > 0.01:  # a distance may fall on the other side of a threshold when it is rounded
+        at = tuple(np.argwhere(wrong)[0])
+        yield finding("goal-reward", got=got[at].item(), want=record.step.reward[at].item(), time=int(at[0]))
 
 
 def firsts(env: VecEnv, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import envpool  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from swingup.envs.adapters.host import HostVec, Outcome, convert
+from swingup.envs.adapters.goals import distance_reward
+from swingup.envs.adapters.host import HostVec, Outcome, convert, joined
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Space
 
@@ -63,6 +64,7 @@ class EnvPoolPool:
             channels, height, width = space.shape
             self.observation_space = Box.of(0, 255, (height, width, channels), "uint8")
         self.action_space = convert(spaces[1], name, "action")
+        self.goal_reward = _goal_reward(name, spec.config)
         self._segments: list[Segment] = []
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
@@ -81,7 +83,7 @@ class EnvPoolPool:
         for segment in self._segments:
             inside = rows[(rows >= segment.start) & (rows < segment.start + segment.count)] - segment.start
             if inside.size:
-                parts.append(segment.pool.reset(inside.astype(np.int32))[0])
+                parts.append(joined(segment.pool.reset(inside.astype(np.int32))[0]))
         return self._observations(np.concatenate(parts))
 
     def step(self, start: int, action: np.ndarray) -> Outcome:
@@ -95,7 +97,7 @@ class EnvPoolPool:
             s.pool.send(action[s.start - start : s.start - start + s.count])
         answers = [s.pool.recv() for s in segments]
         obs, reward, terminated, truncated = (
-            np.concatenate([np.asarray(a[i]) for a in answers]) for i in range(4)
+            np.concatenate([np.asarray(joined(a[i])) for a in answers]) for i in range(4)
         )
         return Outcome(self._observations(obs), reward.astype(np.float64), terminated, truncated)
 
@@ -104,12 +106,20 @@ class EnvPoolPool:
             segment.pool.close()
         self._segments = []
 
-    def _observations(self, obs: np.ndarray) -> np.ndarray:
+    def _observations(self, obs: Any) -> np.ndarray:
+        obs = joined(obs)
         if self.frames_first:
             obs = np.moveaxis(obs, 1, -1)
         return np.array(
             obs, self.observation_space.dtype if isinstance(self.observation_space, Box) else np.int32
         )
+
+
+def _goal_reward(name: str, config: Any) -> Any:
+    """EnvPool does not tell how it rewards; for these it says from what."""
+    if not name.startswith("Fetch"):
+        return None
+    return distance_reward(config.distance_threshold, config.reward_type)
 
 
 def _quietly(make: Any, *args: Any, **options: Any) -> Any:

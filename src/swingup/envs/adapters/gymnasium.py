@@ -2,23 +2,31 @@
 
 import contextlib
 import copy
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
+from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_vector import VectorPool
 from swingup.envs.adapters.host import HostVec, Outcome, convert, gather, name_of
 from swingup.errors import ConfigError
+from swingup.spaces import Box, Space
 
 VECTORIZATIONS = ("sync", "async")
 Source = gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
-EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+EXTRAS = {
+    "gymnasium.envs.mujoco": "mujoco",
+    "gymnasium.envs.box2d": "box2d",
+    "gymnasium_robotics": "robotics",
+}
 
 
 def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **options: Any) -> HostVec:
@@ -29,6 +37,8 @@ def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **opti
     """
     atari = name.startswith("ALE/")
     sign = atari and options.pop("reward_clip", True)
+    if name.startswith("Fetch") and find_spec("gymnasium_robotics"):
+        _register_robotics()
     point = str(getattr(gymnasium.registry.get(name), "entry_point", ""))
     extra = "atari" if atari else next((EXTRAS[m] for m in EXTRAS if point.startswith(m)), None)
     build = partial(gymnasium.make, name, disable_env_checker=True, **options)
@@ -37,7 +47,7 @@ def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **opti
             from swingup.envs.adapters.atari import make_game
 
             build = partial(make_game, name, **options)
-        with _without_log() if extra == "mujoco" else contextlib.nullcontext():
+        with _without_log() if extra in ("mujoco", "robotics") else contextlib.nullcontext():
             env = wrap(build, num_envs, vectorization, name=name, reward_sign=sign)
             env.stacked = atari
             return env
@@ -46,6 +56,17 @@ def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **opti
         raise ConfigError(f"{name} cannot be opened: {error}{cure}") from None
     except (gymnasium.error.Error, TypeError) as error:
         raise ConfigError(f"{name} cannot be opened: {error}") from None
+
+
+def _register_robotics() -> None:
+    """Importing it registers its environments, and prints a remark on some that are not asked for."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        import_module("gymnasium_robotics")
+
+
+def rewards_of(env: gymnasium.Env, space: Space) -> Any:
+    """`goal_reward` of an environment with goals, None of any other."""
+    return goal_reward(env.unwrapped, space.goal) if isinstance(space, Box) and space.goal else None
 
 
 @contextlib.contextmanager
@@ -98,7 +119,9 @@ def wrap(
         )
     # Processes are spawned: a fork of a process in which JAX has threads may wait for ever.
     env = AsyncVectorEnv([source] * count, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
-    return HostVec(VectorPool(env, name), reward_sign)
+    pool = VectorPool(env, name)
+    pool.goal_reward = rewards_of(source(), pool.observation_space)  # of one in this process
+    return HostVec(pool, reward_sign)
 
 
 def _several(source: Any, count: int) -> list[gymnasium.Env]:
@@ -135,6 +158,7 @@ class ListPool:
                 raise ConfigError(f"{self.name}: the environments of one batch differ in their spaces")
         self.observation_space = convert(first.observation_space, self.name, "observation")
         self.action_space = convert(first.action_space, self.name, "action")
+        self.goal_reward = rewards_of(first, self.observation_space)
         self._action_type = first.action_space.dtype
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:

@@ -24,6 +24,7 @@ class VectorPool:
         self.name = name or name_of(env)
         self.observation_space = convert(env.single_observation_space, self.name, "observation")
         self.action_space = convert(env.single_action_space, self.name, "action")
+        self.goal_reward: Any = None
         self._same_step = _settle(env, self.name) is AutoresetMode.SAME_STEP
         self._many_seeds = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._fresh = np.empty(0)  # in SAME_STEP: the observations after the resets, [N, ...]

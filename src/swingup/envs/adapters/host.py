@@ -14,6 +14,8 @@ from swingup.errors import ConfigError
 from swingup.spaces import Box, Discrete, Space
 from swingup.types import Step
 
+GOALS = "achieved_goal", "desired_goal", "observation"
+
 
 class Outcome(NamedTuple):
     """What `n` environments answer to `n` actions, before any of them is reset."""
@@ -63,6 +65,7 @@ class HostVec:
         self.pool, self._start, self.reward_sign = pool, 0, reward_sign
         self.name, self.num_envs = pool.name, pool.num_envs
         self.observation_space, self.action_space = pool.observation_space, pool.action_space
+        self.goal_reward = getattr(pool, "goal_reward", None)
         self._return, self._length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, np.int32)
 
     def part(self, start: int, count: int) -> "HostVec":
@@ -143,8 +146,12 @@ def convert(space: Any, name: str, role: str) -> Space:
             return Box.of(space.low, space.high, tuple(space.shape), narrow(space.dtype))
         except ValueError as error:
             raise ConfigError(f"{name}: its {role} space cannot be used: {error}") from None
+    if kind == "Dict" and set(space.spaces) == set(GOALS):
+        return goal_space([convert(space[key], name, role) for key in GOALS], name)
     cure = {
-        "Dict": "flatten it with gymnasium.wrappers.FlattenObservation",
+        "Dict": "name its parts "
+        + ", ".join(GOALS)
+        + " if it has goals, or else flatten it with gymnasium.wrappers.FlattenObservation",
         "Tuple": "flatten it with gymnasium.wrappers.FlattenObservation",
         "Discrete": "number from 0 in a gymnasium.ActionWrapper or ObservationWrapper",
     }.get(kind, "turn it into one of these in a gymnasium wrapper")
@@ -152,6 +159,22 @@ def convert(space: Any, name: str, role: str) -> Space:
     raise ConfigError(
         f"{name}: {role} spaces of kind {shown} are not supported, only Box and Discrete; {cure}"
     )
+
+
+def goal_space(parts: list[Any], name: str) -> Box:
+    """One vector of the three: the order is that of `Box.goal`, and of Gymnasium's FlattenObservation."""
+    vectors = all(isinstance(part, Box) and len(part.shape) == 1 for part in parts)
+    if not vectors or parts[0].shape != parts[1].shape:
+        raise ConfigError(
+            f"{name}: goals must be two vectors of one length, and what is observed beside them a vector"
+        )
+    low, high = (np.concatenate([p.bounds[i] for p in parts]) for i in (0, 1))
+    return Box.of(low, high, low.shape, goal=parts[0].shape[0])
+
+
+def joined(obs: Any) -> Any:
+    """A dictionary of goals and observation, or of arrays of them, as one vector each; anything else as it is."""
+    return np.concatenate([np.asarray(obs[key]) for key in GOALS], -1) if isinstance(obs, dict) else obs
 
 
 def narrow(dtype: Any) -> str:
@@ -171,6 +194,7 @@ def name_of(env: Any) -> str:
 def gather(rows: Any, space: Space, name: str) -> np.ndarray:
     """Observations of several environments as one new array [n, *shape]; `ConfigError` if a shape is wrong."""
     dtype = np.int32 if isinstance(space, Discrete) else space.dtype
+    rows = joined(rows) if isinstance(rows, dict) else [joined(row) for row in rows]
     try:
         out = np.array(rows, dtype)
     except ValueError:

@@ -1,0 +1,139 @@
+"""Tuned settings of the algorithms that learn from a replay, each with its measured result; part of `presets`."""
+
+from typing import Any, NamedTuple
+
+from swingup.algos.c51 import C51
+from swingup.algos.ddpg import DDPG
+from swingup.algos.dqn import DQN
+from swingup.algos.sac import SAC
+from swingup.algos.td3 import TD3
+
+
+class Preset(NamedTuple):
+    """Settings, the budget they were tuned for, and what they reached."""
+
+    algo: Any
+    env_steps: int  # env steps per seed
+    result: str  # greedy evaluation: mean over seeds, and how many
+
+
+def made(kind: Any, shared: dict[str, Any], **own: Any) -> Any:
+    """An algorithm with the settings that a family shares, and its own."""
+    return kind(**(shared | own))
+
+
+CLASSIC: dict[str, Any] = {
+    "num_steps": 64,
+    "replay_ratio": 0.5,
+    "lr": 2e-3,
+    "lr_decay": True,
+    "batch_size": 64,
+    "target_period": 128,
+    "double": True,
+    "n_step": 3,
+    "hidden": (128, 128),
+}
+CARTPOLE: dict[str, Any] = CLASSIC | {"epsilon_end": 0.04, "epsilon_decay": 8e3}
+PENDULUM: dict[str, Any] = {
+    "num_steps": 2,
+    "gamma": 0.98,
+    "lr": 1e-3,
+    "actor_lr": 1e-3,
+    "batch_size": 128,
+    "warmup": 1_000,
+    "hidden": (64, 64),
+}
+FETCH = SAC(
+    num_steps=2,
+    gamma=0.95,
+    lr=1e-3,
+    actor_lr=1e-3,
+    alpha_lr=1e-3,
+    warmup=1_000,
+    hindsight=4,
+    hidden=(64, 64),
+)
+MINATAR: dict[str, Any] = {
+    "num_envs": 32,
+    "num_steps": 8,
+    "replay_ratio": 0.125,
+    "lr": 5e-4,
+    "lr_decay": True,
+    "batch_size": 64,
+    "warmup": 5_000,
+    "epsilon_end": 0.02,
+    "epsilon_decay": 2e5,
+    "target_period": 250,
+    "double": True,
+    "dueling": True,
+    "n_step": 3,
+    "adam_eps": 1e-4,
+    "hidden": (128,),
+}
+MUJOCO_SAC = SAC(lr=1e-3, alpha_lr=1e-3, batch_size=128, warmup=5_000)
+MUJOCO_TD3 = TD3(num_steps=2, lr=1e-3, actor_lr=1e-3, batch_size=128, warmup=5_000)
+BITFLIP = DQN(
+    num_steps=16,
+    replay_ratio=0.5,
+    gamma=0.98,
+    lr=1e-3,
+    batch_size=64,
+    warmup=500,
+    epsilon_decay=2e4,
+    target_period=1,
+    tau=0.05,
+    hindsight=4,
+    hidden=(128,),
+)
+# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) puts together, but for noisy networks: ε-greedy instead.
+RAINBOW = C51(
+    double=True,
+    dueling=True,
+    n_step=3,
+    prioritised=True,
+    alpha=0.5,
+    beta=0.7,
+)
+
+PRESETS: dict[tuple[str, str], Preset] = {
+    ("dqn", "gymnax:CartPole-v1"): Preset(made(DQN, CARTPOLE), env_steps=50_000, result="?"),
+    ("dqn", "gymnax:Acrobot-v1"): Preset(
+        made(DQN, CLASSIC, lr=1e-3, epsilon_decay=2e4), env_steps=100_000, result="?"
+    ),
+    ("dqn", "gymnax:MountainCar-v0"): Preset(
+        made(
+            DQN,
+            CLASSIC,
+            target_period=256,
+            gamma=0.98,
+            warmup=5_000,
+            warmup_hold=16,
+            epsilon_decay=3e4,
+        ),
+        env_steps=120_000,
+        result="?",
+    ),
+    ("dqn", "gymnax:Breakout-MinAtar"): Preset(made(DQN, MINATAR), env_steps=1_000_000, result="?"),
+    ("c51", "gymnax:CartPole-v1"): Preset(
+        made(C51, CARTPOLE, lr=1e-3, v_min=0.0, v_max=100.0, adam_eps=1e-4), env_steps=100_000, result="?"
+    ),
+    ("ddpg", "gymnax:Pendulum-v1"): Preset(made(DDPG, PENDULUM), env_steps=20_000, result="?"),
+    ("td3", "gymnax:Pendulum-v1"): Preset(made(TD3, PENDULUM), env_steps=20_000, result="?"),
+    ("sac", "gymnax:Pendulum-v1"): Preset(made(SAC, PENDULUM, alpha_lr=1e-3), env_steps=20_000, result="?"),
+    ("sac", "gymnax:MountainCarContinuous-v0"): Preset(
+        SAC(
+            num_steps=32,
+            replay_ratio=0.5,
+            warmup_hold=32,
+            tau=0.01,
+            alpha=0.1,
+            hidden=(64, 64),
+        ),
+        env_steps=50_000,
+        result="?",
+    ),
+    ("sac", "envpool:HalfCheetah-v5"): Preset(MUJOCO_SAC, env_steps=100_000, result="?"),
+    ("td3", "envpool:HalfCheetah-v5"): Preset(MUJOCO_TD3, env_steps=100_000, result="?"),
+    ("dqn", "task:BitFlip"): Preset(BITFLIP, env_steps=50_000, result="?"),
+    ("sac", "envpool:FetchReach-v4"): Preset(FETCH, env_steps=20_000, result="?"),
+}
