@@ -40,8 +40,7 @@ class Task(NamedTuple):
 TASKS = {
     "bitflip": Task("dqn", "task:BitFlip", {}, 10, "with hindsight"),
     "bitflip-without": Task("dqn", "task:BitFlip", {"hindsight": 0}, 10, "without"),
-    "reach": Task("sac", "envpool:FetchReach-v4", {}, 5, "with hindsight"),
-    "reach-without": Task("sac", "envpool:FetchReach-v4", {"hindsight": 0}, 2, "without"),
+    "reach": Task("sac", "envpool:FetchReach-v4", {}, 3, "with hindsight"),
     "push": Task("sac", "envpool:FetchPush-v4", {}, 1, "with hindsight"),
 }
 

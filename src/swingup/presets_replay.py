@@ -1,11 +1,14 @@
 """Tuned settings of the algorithms that learn from a replay, each with its measured result; part of `presets`."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from swingup.algos.c51 import C51
 from swingup.algos.ddpg import DDPG
 from swingup.algos.dqn import DQN
+from swingup.algos.qr_dqn import QRDQN
 from swingup.algos.sac import SAC
+from swingup.algos.sac_discrete import SACDiscrete
 from swingup.algos.td3 import TD3
 
 
@@ -85,20 +88,20 @@ BITFLIP = DQN(
     hindsight=4,
     hidden=(128,),
 )
-# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) puts together, but for noisy networks: ε-greedy instead.
-RAINBOW = C51(
-    double=True,
-    dueling=True,
-    n_step=3,
-    prioritised=True,
-    alpha=0.5,
-    beta=0.7,
-)
+# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51, but for noisy networks: ε-greedy in their place.
+RAINBOW: dict[str, Any] = {
+    "double": True,
+    "dueling": True,
+    "n_step": 3,
+    "prioritised": True,
+    "alpha": 0.5,
+    "beta": 0.7,
+}
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("dqn", "gymnax:CartPole-v1"): Preset(made(DQN, CARTPOLE), env_steps=50_000, result="?"),
     ("dqn", "gymnax:Acrobot-v1"): Preset(
-        made(DQN, CLASSIC, lr=1e-3, epsilon_decay=2e4), env_steps=100_000, result="?"
+        made(DQN, CLASSIC, lr=1e-3, epsilon_end=0.1, epsilon_decay=1.2e4), env_steps=100_000, result="?"
     ),
     ("dqn", "gymnax:MountainCar-v0"): Preset(
         made(
@@ -114,8 +117,54 @@ PRESETS: dict[tuple[str, str], Preset] = {
         result="?",
     ),
     ("dqn", "gymnax:Breakout-MinAtar"): Preset(made(DQN, MINATAR), env_steps=1_000_000, result="?"),
+    ("dqn", "envpool:LunarLander-v3"): Preset(
+        DQN(
+            num_envs=4,
+            num_steps=16,
+            lr=7e-4,
+            lr_decay=True,
+            batch_size=128,
+            warmup=5_000,
+            epsilon_end=0.03,
+            epsilon_decay=6e4,
+            target_period=128,
+            double=True,
+            dueling=True,
+            n_step=3,
+            prioritised=True,
+            hidden=(128, 128),
+        ),
+        env_steps=300_000,
+        result="?",
+    ),
     ("c51", "gymnax:CartPole-v1"): Preset(
         made(C51, CARTPOLE, lr=1e-3, v_min=0.0, v_max=100.0, adam_eps=1e-4), env_steps=100_000, result="?"
+    ),
+    ("c51", "gymnax:Breakout-MinAtar"): Preset(
+        made(C51, MINATAR | RAINBOW, v_min=0.0, v_max=25.0), env_steps=1_000_000, result="?"
+    ),
+    ("qr_dqn", "gymnax:CartPole-v1"): Preset(
+        made(QRDQN, CARTPOLE, lr=1e-3, quantiles=25, adam_eps=1e-4), env_steps=100_000, result="?"
+    ),
+    ("qr_dqn", "gymnax:Acrobot-v1"): Preset(
+        made(QRDQN, CLASSIC, lr=1e-3, quantiles=25, epsilon_end=0.1, epsilon_decay=1.2e4),
+        env_steps=100_000,
+        result="?",
+    ),
+    ("sac_discrete", "gymnax:CartPole-v1"): Preset(
+        SACDiscrete(
+            num_steps=32,
+            replay_ratio=0.5,
+            lr=1e-3,
+            actor_lr=1e-3,
+            batch_size=64,
+            warmup=1_000,
+            alpha_lr=1e-3,
+            target_entropy=0.2,
+            hidden=(128, 128),
+        ),
+        env_steps=100_000,
+        result="?",
     ),
     ("ddpg", "gymnax:Pendulum-v1"): Preset(made(DDPG, PENDULUM), env_steps=20_000, result="?"),
     ("td3", "gymnax:Pendulum-v1"): Preset(made(TD3, PENDULUM), env_steps=20_000, result="?"),
@@ -135,5 +184,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("sac", "envpool:HalfCheetah-v5"): Preset(MUJOCO_SAC, env_steps=100_000, result="?"),
     ("td3", "envpool:HalfCheetah-v5"): Preset(MUJOCO_TD3, env_steps=100_000, result="?"),
     ("dqn", "task:BitFlip"): Preset(BITFLIP, env_steps=50_000, result="?"),
+    ("sac", "envpool:FetchPush-v4"): Preset(
+        replace(FETCH, num_envs=4, num_steps=4, replay_ratio=0.25, hidden=(256, 256)),
+        env_steps=200_000,
+        result="?",
+    ),
     ("sac", "envpool:FetchReach-v4"): Preset(FETCH, env_steps=20_000, result="?"),
 }

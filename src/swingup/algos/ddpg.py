@@ -57,9 +57,7 @@ class DDPG:
     warmup_hold: int = 1  # env steps for which each of these is held
     tau: float = 0.005  # τ: how far the target networks follow per gradient step
     noise: float = 0.1  # σ: of the exploration noise, in units of half the action range
-    hindsight: int = (
-        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
-    )
+    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 

@@ -70,9 +70,7 @@ class DQN:
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
     alpha: float = 0.6  # α: of the priorities; 0 is uniform
     beta: float = 0.5  # β: of the importance weights; 1 corrects the bias in full
-    hindsight: int = (
-        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
-    )
+    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     max_grad_norm: float = 10.0  # gradients longer than this (global norm) are shortened to it
     adam_eps: float = 1e-8  # ε of Adam; 1.5e-4 for Atari
     hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers

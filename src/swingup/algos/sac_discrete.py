@@ -56,9 +56,7 @@ class SACDiscrete:
     alpha: float = 1.0  # α: temperature at the beginning, or for good if it is not learnt
     alpha_lr: float = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
     target_entropy: float = 0.5  # H̄, as a share of log |A|, the largest there is; in [0, 1]
-    hindsight: int = (
-        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
-    )
+    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 

@@ -57,9 +57,7 @@ class TD3:
     delay: int = 2  # d: gradient steps of the critics for each of the actor and the target networks
     smoothing: float = 0.2  # σ̃: of the noise on the target's action, in units of half the action range
     smoothing_clip: float = 0.5  # c: and where it is clipped
-    hindsight: int = (
-        0  # k: goals of hindsight per goal that was meant, where observations have goals; 0: none
-    )
+    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
