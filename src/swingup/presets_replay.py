@@ -99,9 +99,13 @@ RAINBOW: dict[str, Any] = {
 }
 
 PRESETS: dict[tuple[str, str], Preset] = {
-    ("dqn", "gymnax:CartPole-v1"): Preset(made(DQN, CARTPOLE), env_steps=50_000, result="?"),
+    ("dqn", "gymnax:CartPole-v1"): Preset(
+        made(DQN, CARTPOLE), env_steps=50_000, result="mean 495.5, worst 454.7 of 10 seeds"
+    ),
     ("dqn", "gymnax:Acrobot-v1"): Preset(
-        made(DQN, CLASSIC, lr=1e-3, epsilon_end=0.1, epsilon_decay=1.2e4), env_steps=100_000, result="?"
+        made(DQN, CLASSIC, lr=1e-3, epsilon_end=0.1, epsilon_decay=1.2e4),
+        env_steps=100_000,
+        result="mean -81.1, worst -84.9 of 10 seeds",
     ),
     ("dqn", "gymnax:MountainCar-v0"): Preset(
         made(
@@ -114,7 +118,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             epsilon_decay=3e4,
         ),
         env_steps=120_000,
-        result="?",
+        result="mean -101.9, worst -109.1 of 10 seeds",
     ),
     ("dqn", "gymnax:Breakout-MinAtar"): Preset(made(DQN, MINATAR), env_steps=1_000_000, result="?"),
     ("dqn", "envpool:LunarLander-v3"): Preset(
@@ -135,21 +139,23 @@ PRESETS: dict[tuple[str, str], Preset] = {
             hidden=(128, 128),
         ),
         env_steps=300_000,
-        result="?",
+        result="mean 244.8, worst 224.1 of 5 seeds",
     ),
     ("c51", "gymnax:CartPole-v1"): Preset(
-        made(C51, CARTPOLE, lr=1e-3, v_min=0.0, v_max=100.0, adam_eps=1e-4), env_steps=100_000, result="?"
+        made(C51, CARTPOLE, lr=1e-3, v_min=0.0, v_max=100.0, adam_eps=1e-4),
+        env_steps=100_000,
+        result="mean 500.0, worst 500.0 of 10 seeds",
     ),
     ("c51", "gymnax:Breakout-MinAtar"): Preset(
         made(C51, MINATAR | RAINBOW, v_min=0.0, v_max=25.0), env_steps=1_000_000, result="?"
     ),
     ("qr_dqn", "gymnax:CartPole-v1"): Preset(
-        made(QRDQN, CARTPOLE, lr=1e-3, quantiles=25, adam_eps=1e-4), env_steps=100_000, result="?"
+        made(QRDQN, CARTPOLE, quantiles=10), env_steps=100_000, result="mean 492.1, worst 441.3 of 10 seeds"
     ),
     ("qr_dqn", "gymnax:Acrobot-v1"): Preset(
         made(QRDQN, CLASSIC, lr=1e-3, quantiles=25, epsilon_end=0.1, epsilon_decay=1.2e4),
         env_steps=100_000,
-        result="?",
+        result="mean -82.3, worst -87.3 of 10 seeds",
     ),
     ("sac_discrete", "gymnax:CartPole-v1"): Preset(
         SACDiscrete(
@@ -166,9 +172,15 @@ PRESETS: dict[tuple[str, str], Preset] = {
         env_steps=100_000,
         result="?",
     ),
-    ("ddpg", "gymnax:Pendulum-v1"): Preset(made(DDPG, PENDULUM), env_steps=20_000, result="?"),
-    ("td3", "gymnax:Pendulum-v1"): Preset(made(TD3, PENDULUM), env_steps=20_000, result="?"),
-    ("sac", "gymnax:Pendulum-v1"): Preset(made(SAC, PENDULUM, alpha_lr=1e-3), env_steps=20_000, result="?"),
+    ("ddpg", "gymnax:Pendulum-v1"): Preset(
+        made(DDPG, PENDULUM), env_steps=20_000, result="mean -146.5, worst -155.1 of 10 seeds"
+    ),
+    ("td3", "gymnax:Pendulum-v1"): Preset(
+        made(TD3, PENDULUM), env_steps=20_000, result="mean -149.0, worst -158.9 of 10 seeds"
+    ),
+    ("sac", "gymnax:Pendulum-v1"): Preset(
+        made(SAC, PENDULUM, alpha_lr=1e-3), env_steps=20_000, result="mean -144.6, worst -152.2 of 10 seeds"
+    ),
     ("sac", "gymnax:MountainCarContinuous-v0"): Preset(
         SAC(
             num_steps=32,
@@ -179,9 +191,11 @@ PRESETS: dict[tuple[str, str], Preset] = {
             hidden=(64, 64),
         ),
         env_steps=50_000,
-        result="?",
+        result="mean 94.1, worst 93.9 of 10 seeds",
     ),
-    ("sac", "envpool:HalfCheetah-v5"): Preset(MUJOCO_SAC, env_steps=100_000, result="?"),
+    ("sac", "envpool:HalfCheetah-v5"): Preset(
+        MUJOCO_SAC, env_steps=100_000, result="mean 6364, worst 6160 of 2 seeds"
+    ),
     ("td3", "envpool:HalfCheetah-v5"): Preset(MUJOCO_TD3, env_steps=100_000, result="?"),
     ("dqn", "task:BitFlip"): Preset(BITFLIP, env_steps=50_000, result="?"),
     ("sac", "envpool:FetchPush-v4"): Preset(
@@ -189,5 +203,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         env_steps=200_000,
         result="?",
     ),
-    ("sac", "envpool:FetchReach-v4"): Preset(FETCH, env_steps=20_000, result="?"),
+    ("sac", "envpool:FetchReach-v4"): Preset(
+        FETCH, env_steps=20_000, result="mean -1.7, worst -1.8 of 5 seeds"
+    ),
 }
