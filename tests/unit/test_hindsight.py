@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import swingup
-from conftest import small
-from swingup import hindsight, replay
+from conftest import assert_close, small
+from swingup import driver, hindsight, replay
 from swingup.envs import Hosted, make
 from swingup.envs.adapters.goals import distance_reward, goal_reward
 from swingup.envs.tasks import BitFlip
@@ -23,7 +23,7 @@ from swingup.testing import check_env
 from swingup.types import Rollout, Step
 
 SPACE = Box.of(-1e6, 1e6, (3,), goal=1)
-add, interrupt = jax.jit(replay.add), jax.jit(replay.interrupt)
+add, interrupt, remaining = map(jax.jit, (replay.add, replay.interrupt, hindsight.remaining))
 
 
 def reward_of(achieved, desired):
@@ -82,14 +82,15 @@ def filled(seed: int, pieces: list[int], capacity: int = 22) -> tuple[World, Any
 
 
 @given(seed=st.integers(0, 2**31), pieces=st.lists(st.sampled_from([1, 4]), min_size=1, max_size=12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_an_episodes_rest_is_known_to_the_row(seed: int, pieces: list[int]) -> None:
     world, memory = filled(seed, pieces)
     total, rows = sum(pieces), memory.words.shape[0]
     stored = [(j, start) for j in range(2) for start in range(max(0, total - rows), total)]
-    index = jnp.array([start % rows * 2 + j for j, start in stored])
+    index = np.array([start % rows * 2 + j for j, start in stored])
     wanted = [len(world.future(j, start)) - 1 for j, start in stored]
-    assert hindsight.remaining(memory, index).tolist() == wanted
+    places = np.resize(index, 2 * rows)  # one shape, one compilation
+    assert remaining(memory, places).tolist() == np.resize(wanted, 2 * rows).tolist()
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -256,7 +257,7 @@ def test_a_dictionary_of_goals_becomes_one_vector() -> None:
     np.testing.assert_allclose(env.pool.reset(0, [3])[0], wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("env", [Reach, Sparse, "task:BitFlip?bits=4"])
+@pytest.mark.parametrize("env", [Reach, "task:BitFlip?bits=4"])
 def test_goal_environments_pass_the_check(env: Any) -> None:
     assert [f.code for f in check_env(env, env_steps=200) if not f.note] == []
 
@@ -283,8 +284,9 @@ def test_fetch_has_goals(name: str) -> None:
 def test_hindsight_on_the_host_asks_the_environment() -> None:
     """Two seeds, rewards from a callback inside the compiled update."""
     algo = small("ddpg", hindsight=4, warmup=40)
-    run = swingup.train(algo, Reach, env_steps=120, seeds=range(2), episodes=2)
-    assert np.isfinite(run.final_return).all()
+    env = make(Reach, 2 * algo.num_envs)
+    state = driver.run(algo, env, driver.init(algo, env, [0, 1]), 3)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.learner.params))
 
 
 def test_hindsight_needs_goals() -> None:
@@ -300,9 +302,6 @@ def test_hindsight_needs_goals() -> None:
 @pytest.mark.slow
 def test_both_loops_learn_the_same_with_hindsight() -> None:
     """The compiled loop and the one on the host see the same batches, goals included."""
-    from conftest import assert_close
-    from swingup import driver
-
     algo = small("dqn", hindsight=4, num_envs=2)
     device = make("task:BitFlip?bits=4", 2)
     states = []
