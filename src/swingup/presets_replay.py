@@ -155,7 +155,19 @@ PRESETS: dict[tuple[str, str], Preset] = {
         made(QRDQN, CARTPOLE, quantiles=10), env_steps=100_000, result="mean 500.0, worst 500.0 of 10 seeds"
     ),
     ("qr_dqn", "gymnax:Acrobot-v1"): Preset(
-        made(QRDQN, CLASSIC, lr=1e-3, quantiles=25, epsilon_end=0.1, epsilon_decay=1.2e4),
+        QRDQN(
+            num_steps=64,
+            replay_ratio=0.5,
+            lr=6.3e-4,
+            lr_decay=True,
+            batch_size=128,
+            replay_size=50_000,
+            epsilon_end=0.1,
+            epsilon_decay=1.2e4,
+            target_period=125,
+            quantiles=25,
+            hidden=(256, 256),
+        ),
         env_steps=100_000,
         result="mean -82.3, worst -87.3 of 10 seeds",
     ),
@@ -198,12 +210,14 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("sac", "envpool:HalfCheetah-v5"): Preset(
         MUJOCO_SAC, env_steps=100_000, result="mean 6364, worst 6160 of 2 seeds"
     ),
-    ("td3", "envpool:HalfCheetah-v5"): Preset(MUJOCO_TD3, env_steps=100_000, result="?"),
+    ("td3", "envpool:HalfCheetah-v5"): Preset(
+        MUJOCO_TD3, env_steps=100_000, result="mean 5439, worst 4628 of 2 seeds"
+    ),
     ("dqn", "task:BitFlip"): Preset(BITFLIP, env_steps=50_000, result="success 1.00, worst 1.00 of 10 seeds"),
     ("sac", "envpool:FetchPush-v4"): Preset(
         replace(FETCH, num_envs=4, num_steps=4, replay_ratio=0.25, hidden=(256, 256)),
         env_steps=200_000,
-        result="?",
+        result="success 0.04, one seed",
     ),
     ("sac", "envpool:FetchReach-v4"): Preset(
         FETCH, env_steps=20_000, result="mean -1.7, worst -1.8 of 5 seeds"
