@@ -154,8 +154,8 @@ class Loop:
             obs = step.obs
         return env_state, obs, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
 
-    def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Future:
-        """The learner, the recent returns and the metrics after an update; with a worker, some time later."""
+    def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Any:
+        """A future of the learner, the recent returns and the metrics; it is done unless there is a worker."""
 
         def work() -> Any:
             rest = private(learner)

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from swingup.envs import SUITES, canonical, make
-from swingup.envs.adapters.gymnasium import make_gymnasium, wrap
+from swingup.envs.adapters.gymnasium import _register_robotics, make_gymnasium, wrap
 from swingup.envs.adapters.host import seeds_of
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Discrete, to_env
@@ -281,6 +281,7 @@ def test_bare_names_of_gymnasium_are_found_after_those_on_the_device():
 
 
 def test_the_names_that_are_listed_exist_and_are_the_newest():
+    _register_robotics()
     for name in SUITES["gymnasium"]:
         if not name.startswith("ALE/"):
             base, _, version = name.rpartition("-v")
