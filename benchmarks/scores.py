@@ -136,7 +136,8 @@ def table() -> str:
         " as the row says) after the last update; the table gives the mean over seeds, a percentile-bootstrap"
         " 95 % interval of it, the interquartile mean and the worst seed. Environments without a suite's name are"
         " gymnax 1.0.1; its MinAtar has the minimal action set and no sticky actions. Published numbers are single"
-        " runs of tuned settings (RL Zoo, on Gymnasium's versions of the classic tasks), means of ten seeds"
+        " runs of tuned settings (RL Zoo, on Gymnasium's versions of the classic tasks), running means in training"
+        " over four seeds (SLM-Lab), means of ten seeds"
         " (Tianshou, on MuJoCo v3), or read from figures (PureJaxRL)."
     )
     where = "Commands, speeds (two cores, shared with other jobs) and versions:"

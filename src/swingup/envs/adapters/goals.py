@@ -28,8 +28,8 @@ def distance_reward(threshold: float, kind: str) -> GoalReward:
 def asked(env: Any) -> GoalReward:
     """`compute_reward` and, where there is one, `compute_terminated` of an environment, called from compiled code.
 
-    Both get goals [B, G] and an empty dictionary, as Stable-Baselines3 calls them too: the reward must not
-    depend on anything else.
+    Both get goals [B, G], many at once, and an empty dictionary in the place of what `step` tells beside: the reward
+    must not depend on anything but the goals.
     """
     ended: Any = getattr(env, "compute_terminated", lambda achieved, desired, info: False)
 
