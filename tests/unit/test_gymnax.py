@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import scipy.stats as stats
 
-from swingup.envs import GYMNAX, Vec, make
+from swingup.envs import Vec, make
+from swingup.envs.names import GYMNAX
 from swingup.envs.adapters.gymnax import GymnaxEnv, convert
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Discrete

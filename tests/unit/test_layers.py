@@ -24,7 +24,7 @@ LAYERS = [
         "files",
         "statistics",
     },
-    {"rollout", "envs", "replay", "priorities", "hindsight"},
+    {"rollout", "envs", "replay", "priorities", "hindsight", "bellman", "exact"},
     {"algos"},
     {
         "driver",

@@ -1,7 +1,7 @@
 """Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
 
-An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Tasks, Brax and
-those on the host take options behind the name: `task:BitFlip?bits=8`, `gymnasium:Ant-v5?reset_noise_scale=0.2`.
+An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Tasks, tables, Brax
+and those on the host take options behind the name: `task:BitFlip?bits=8`, `gymnasium:Ant-v5?reset_noise_scale=0.2`.
 """
 
 import json
@@ -10,77 +10,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
+from swingup.envs.names import DEVICE, PROBES, SUITES, WITH_OPTIONS
 from swingup.envs.vec import Hosted, Vec
 from swingup.errors import ConfigError, unknown
 from swingup.types import VecEnv
-
-# The names are written down so that listing them, and refusing a wrong one, imports nothing slow. Left out are
-# MNISTBandit-bsuite, which downloads its data when made, and SimpleBandit-bsuite, which observes a constant.
-GYMNAX = (
-    "CartPole-v1",
-    "Pendulum-v1",
-    "Acrobot-v1",
-    "MountainCar-v0",
-    "MountainCarContinuous-v0",
-    "Asterix-MinAtar",
-    "Breakout-MinAtar",
-    "Freeway-MinAtar",
-    "Seaquest-MinAtar",
-    "SpaceInvaders-MinAtar",
-    "Catch-bsuite",
-    "DeepSea-bsuite",
-    "MemoryChain-bsuite",
-    "UmbrellaChain-bsuite",
-    "DiscountingChain-bsuite",
-    "FourRooms-misc",
-    "MetaMaze-misc",
-    "PointRobot-misc",
-    "BernoulliBandit-misc",
-    "GaussianBandit-misc",
-    "Reacher-misc",
-    "Swimmer-misc",
-    "Pong-misc",
-    "FrozenLake-misc",
-)
-PROBES = (
-    "ConstantReward",
-    "ObservedReward",
-    "DelayedReward",
-    "TimeLimit",
-    "PickAction",
-    "PickActionByObservation",
-    "ContinuousTarget",
-)
-# Of the suites on the host these are named, for lists and hints; whatever else they know can be opened too.
-CLASSIC = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0")
-MUJOCO = (
-    *(
-        "Ant-v5",
-        "HalfCheetah-v5",
-        "Hopper-v5",
-        "Humanoid-v5",
-        "HumanoidStandup-v5",
-        "InvertedDoublePendulum-v5",
-    ),
-    *("InvertedPendulum-v5", "Pusher-v5", "Reacher-v5", "Swimmer-v5", "Walker2d-v5"),
-)
-BOX2D = ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3")
-FETCH = tuple(
-    f"Fetch{task}{kind}-v4" for task in ("Reach", "Push", "Slide", "PickAndPlace") for kind in ("", "Dense")
-)
-TOY_TEXT = ("Blackjack-v1", "CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4")
-ATARI = ("BeamRider", "Breakout", "Enduro", "MsPacman", "Pong", "Qbert", "Seaquest", "SpaceInvaders")
-BRAX = (
-    *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
-    *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
-)
-TASKS = ("BitFlip",)
-DEVICE: dict[str, tuple[str, ...]] = {"gymnax": GYMNAX, "probe": PROBES, "task": TASKS, "brax": BRAX}
-WITH_OPTIONS = ("brax", "task")  # of these
-SUITES: dict[str, tuple[str, ...]] = DEVICE | {
-    "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *FETCH, *(f"ALE/{game}-v5" for game in ATARI)),
-    "envpool": (*CLASSIC, *MUJOCO, *FETCH, *(f"{game}-v5" for game in ATARI)),
-}
 
 
 def canonical(name: str) -> str:
@@ -165,7 +98,8 @@ def _gymnasiums(name: Any) -> bool:
 def _make(name: str, num_envs: int) -> Vec:
     """One object per id and size: compiled programs are cached by the identity of their environment."""
     suite, _, bare = name.partition(":")
-    return Vec({"gymnax": _gymnax, "probe": _probe, "task": _task, "brax": _brax}[suite](bare), num_envs)
+    makers = {"gymnax": _gymnax, "probe": _probe, "task": _task, "tabular": _tabular, "brax": _brax}
+    return Vec(makers[suite](bare), num_envs)
 
 
 def _open(name: str, num_envs: int) -> VecEnv:
@@ -219,10 +153,22 @@ def _task(rest: str):
     from swingup.envs import tasks
 
     bare, options = _options(rest, f"task:{rest}")
+    return _called(f"task:{rest}", getattr(tasks, bare), **options)
+
+
+def _tabular(rest: str):
+    from swingup.envs.adapters.tabular import make_tabular
+
+    bare, options = _options(rest, f"tabular:{rest}")
+    return _called(f"tabular:{rest}", make_tabular, bare, **options)
+
+
+def _called(name: str, make: Any, *args: Any, **options: Any) -> Any:
+    """The environment, or an error that names the option that does not fit."""
     try:
-        return getattr(tasks, bare)(**options)
+        return make(*args, **options)
     except TypeError as error:
-        raise ConfigError(f"task:{rest} cannot be opened: {error}") from None
+        raise ConfigError(f"{name} cannot be opened: {error}") from None
 
 
 def _probe(bare: str):
@@ -231,4 +177,4 @@ def _probe(bare: str):
     return getattr(probes, bare)()
 
 
-__all__ = ["SUITES", "Hosted", "Vec", "canonical", "make"]
+__all__ = ["PROBES", "SUITES", "Hosted", "Vec", "canonical", "make"]
