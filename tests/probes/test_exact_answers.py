@@ -1,0 +1,79 @@
+"""Every deep algorithm on a finite MDP, beside the exact answer: critics by their values, policies by J.
+
+The chain has four states, slips one time in ten, is cut by a time limit after ten env steps, and γ = 0.8. What is
+optimal does not know of the limit: an algorithm that takes a truncation for a death misses the values. Tables,
+which are their own exact answers, are in test_tabular_algorithms.py.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_probes import ITERATIONS, SETTINGS, SLOW
+
+from swingup import driver, exact
+from swingup.algos import algorithm
+from swingup.critics import each
+from swingup.distributions import Categorical
+from swingup.envs import make
+
+GAMMA, SEEDS = 0.8, [0, 1, 2]
+ENV = "tabular:Chain?states=4&slip=0.1&time_limit=10"
+CONTINUOUS = ("ddpg", "td3", "sac")
+# Distances that all seeds must keep. Values lie between 0.5 and 1, J* is 0.56 and the uniform policy's J 0.19.
+VALUES, PERFORMANCE = 0.06, 0.02
+GREEDY_TWICE = {"c51": {"v_min": 0.0, "v_max": 1.5}}
+
+
+def policy_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
+    """π(a|s) [S, 2] of what is learnt: of VPG and its kin the random policy itself, else the greedy action."""
+    if hasattr(learner, "replay"):
+        action = np.asarray(algo.act(learner, states)[0])
+        if action.dtype.kind == "i":
+            return np.eye(2)[action]
+        second = np.clip((1 + action[:, 0].astype(np.float64)) / 2, 0, 1)  # the chance of the second action
+        return np.stack([1 - second, second], 1)
+    pi: Any = learner.params.policy(states)
+    assert isinstance(pi, Categorical)
+    return np.asarray(jax.nn.softmax(pi.logits), np.float64)
+
+
+def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
+    """What the critic says: Q [S, 2] of those that explore for ever, else V [S], an actor's of its own action."""
+    if hasattr(algo, "q_values"):
+        return np.asarray(algo.q_values(learner.params, states))
+    if not hasattr(learner, "replay"):
+        return np.asarray(learner.params.value(states))
+    critic, action = learner.params.critic, algo.act(learner, states)[0]
+    if action.ndim == 1:
+        q = jax.vmap(lambda critic: critic(states))(critic).min(0)
+        return np.asarray(jnp.take_along_axis(q, action[:, None], 1)[:, 0])
+    return np.asarray(
+        critic(states, action) if algo.__class__.__name__ == "DDPG" else each(critic, states, action).min(0)
+    )
+
+
+DEEP = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETTINGS]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_algorithms_find_the_exact_answer(name: str) -> None:
+    """Those that learn Q and explore for ever: Q* of both actions. The others: V of a policy whose J is best."""
+    algo = algorithm(name)(**(SETTINGS[name] | GREEDY_TWICE.get(name, {})), gamma=GAMMA)
+    env: Any = make(ENV + ("&mix=true" if name in CONTINUOUS else ""), algo.num_envs)
+    iterations = ITERATIONS.get(name, 400)
+    state = driver.run(algo, env, driver.init(algo, env, SEEDS), iterations, chunk=iterations)
+    process = env.env.mdp._replace(gamma=GAMMA)
+    best, states = exact.optimal_value(process) @ process.start, jnp.arange(3)
+    for seed in SEEDS:
+        learner = jax.tree.map(lambda x, i=seed: x[i], state.learner)
+        policy = np.concatenate([policy_of(algo, learner, states), [[0.5, 0.5]]])
+        performance = exact.performance(process, policy)
+        found = values_of(algo, learner, states)
+        truth = exact.optimal_action_value(process)[:3]
+        if found.ndim == 1:
+            truth = exact.value(process, policy)[:3]
+        assert performance > best - PERFORMANCE
+        np.testing.assert_allclose(found, truth, atol=VALUES)
