@@ -29,6 +29,7 @@ RESULTS = Path(__file__).parent / "results"
 
 # What we hold ourselves to (mean over seeds, or every seed; None: reported only), and the best published result.
 Bar = tuple[str, float | None, str]
+LAKE = "0.740, exact, of the policy that is optimal for γ 0.99"
 BARS: dict[tuple[str, str], Bar] = {
     ("ppo", "gymnax:CartPole-v1"): ("every", 500, "500 at 100k (RL Zoo)"),
     ("ppo", "gymnax:Acrobot-v1"): ("mean", -80, "-73.5 at 1M (RL Zoo)"),
@@ -76,6 +77,24 @@ BARS: dict[tuple[str, str], Bar] = {
     ("td3", "envpool:HalfCheetah-v5"): ("mean", 2500, "10201 at 1M on v3 (Tianshou)"),
     # The mean return of all episodes: their length less the env steps before the goal is reached.
     ("sac", "envpool:FetchReach-v4"): ("mean", None, ""),
+    # Tables: what is optimal is known. Learners that are to find the optimum must; SARSA's aim is another.
+    ("q_learning", "tabular:Cliff"): ("every", -13, "-13, exact"),
+    ("q_learning", "tabular:WindyGrid"): ("every", -15, "-15, exact"),
+    ("q_learning", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
+    ("q_learning", "tabular:Chain"): ("every", 1, "1, exact"),
+    ("sarsa", "tabular:Cliff"): ("mean", -17, "-13, exact"),
+    ("sarsa", "tabular:WindyGrid"): ("mean", -17, "-15, exact"),
+    ("sarsa", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
+    ("expected_sarsa", "tabular:Cliff"): ("mean", -17, "-13, exact"),
+    ("expected_sarsa", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
+    ("double_q_learning", "tabular:Cliff"): ("mean", -17, "-13, exact"),
+    ("double_q_learning", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
+    ("value_iteration", "tabular:Cliff"): ("every", -13, "-13, exact"),
+    ("value_iteration", "tabular:WindyGrid"): ("every", -15, "-15, exact"),
+    ("value_iteration", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
+    ("policy_iteration", "tabular:Cliff"): ("every", -13, "-13, exact"),
+    ("policy_iteration", "tabular:WindyGrid"): ("every", -15, "-15, exact"),
+    ("policy_iteration", "tabular:FrozenLake"): ("mean", 0.7, LAKE),
 }
 NO_BAR: Bar = ("mean", None, "")
 

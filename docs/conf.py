@@ -15,7 +15,7 @@ author = "the swingup developers"
 copyright = author  # Sphinx wants this name
 release = version = swingup.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "results", "house_style", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "results", "house_style", "mathml", "taxonomy"]
 exclude_patterns = ["_build", "_ext"]
 root_doc = "index"
 
@@ -45,7 +45,7 @@ toc_object_entries_show_parents = "hide"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
+        r"(concurrent|jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
     ),
 ]
 nitpick_ignore = [

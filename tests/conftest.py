@@ -110,6 +110,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "warmup": 16,
         "hidden": (16, 16),
     },
+    "q_learning": {"num_envs": 2, "num_steps": 4},
+    "sarsa": {"num_envs": 2, "num_steps": 4, "lam": 0.5},
+    "expected_sarsa": {"num_envs": 2, "num_steps": 4},
+    "double_q_learning": {"num_envs": 2, "num_steps": 4},
+    "td_lambda": {"num_envs": 2, "num_steps": 4},
+    "value_iteration": {"num_envs": 2, "num_steps": 4},
+    "policy_iteration": {"num_envs": 2, "num_steps": 4},
 }
 # pytest-timeout interrupts a slow test; this ends the process with all stacks if even that cannot (a deadlock in C++).
 faulthandler.dump_traceback_later(1500, exit=True)

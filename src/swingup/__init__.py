@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from swingup.algos.a2c import A2C
     from swingup.algos.c51 import C51
     from swingup.algos.ddpg import DDPG
+    from swingup.algos.double_q_learning import DoubleQLearning
     from swingup.algos.dqn import DQN
+    from swingup.algos.expected_sarsa import ExpectedSARSA
+    from swingup.algos.policy_iteration import PolicyIteration
     from swingup.algos.ppo import PPO
+    from swingup.algos.q_learning import QLearning
     from swingup.algos.qr_dqn import QRDQN
     from swingup.algos.sac import SAC
     from swingup.algos.sac_discrete import SACDiscrete
+    from swingup.algos.sarsa import SARSA
     from swingup.algos.td3 import TD3
+    from swingup.algos.td_lambda import TDLambda
     from swingup.algos.trpo import TRPO
+    from swingup.algos.value_iteration import ValueIteration
     from swingup.algos.vpg import VPG
     from swingup.curves import plot
     from swingup.driver import Progress
@@ -45,13 +52,20 @@ _HOMES = {
     "swingup.algos.a2c": ["A2C"],
     "swingup.algos.c51": ["C51"],
     "swingup.algos.ddpg": ["DDPG"],
+    "swingup.algos.double_q_learning": ["DoubleQLearning"],
     "swingup.algos.dqn": ["DQN"],
+    "swingup.algos.expected_sarsa": ["ExpectedSARSA"],
+    "swingup.algos.policy_iteration": ["PolicyIteration"],
     "swingup.algos.ppo": ["PPO"],
+    "swingup.algos.q_learning": ["QLearning"],
     "swingup.algos.qr_dqn": ["QRDQN"],
     "swingup.algos.sac": ["SAC"],
     "swingup.algos.sac_discrete": ["SACDiscrete"],
+    "swingup.algos.sarsa": ["SARSA"],
     "swingup.algos.td3": ["TD3"],
+    "swingup.algos.td_lambda": ["TDLambda"],
     "swingup.algos.trpo": ["TRPO"],
+    "swingup.algos.value_iteration": ["ValueIteration"],
     "swingup.algos.vpg": ["VPG"],
     "swingup.driver": ["Progress"],
     "swingup.envs": ["Hosted", "Vec", "make"],
@@ -73,6 +87,7 @@ __all__ = [
     "PPO",
     "QRDQN",
     "SAC",
+    "SARSA",
     "TD3",
     "TRPO",
     "VPG",
@@ -80,19 +95,25 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Discrete",
+    "DoubleQLearning",
     "Env",
+    "ExpectedSARSA",
     "Hosted",
     "NonFiniteError",
     "OutputError",
+    "PolicyIteration",
     "Preset",
     "Progress",
+    "QLearning",
     "Rollout",
     "Run",
     "SACDiscrete",
     "State",
     "Step",
     "SwingupError",
+    "TDLambda",
     "Transition",
+    "ValueIteration",
     "Vec",
     "VecEnv",
     "collect",

@@ -373,12 +373,12 @@ def show(args: list[str]) -> None:
             print("\n".join(f"{suite}:{name}" for name in names))
     elif what == "algos":
         for name in ALGOS:
-            print(f"{name:<8}{(sys.modules[algorithm(name).__module__].__doc__ or '').splitlines()[0]}")
+            print(f"{name:<19}{(sys.modules[algorithm(name).__module__].__doc__ or '').splitlines()[0]}")
     else:
         from swingup.presets import PRESETS
 
         for (algo, env), p in PRESETS.items():
-            print(f"{algo:<6}{env:<34}{p.env_steps:>12,} env steps   {p.result}")
+            print(f"{algo:<19}{env:<34}{p.env_steps:>12,} env steps   {p.result}")
 
 
 def check(args: list[str]) -> int:

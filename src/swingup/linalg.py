@@ -1,4 +1,4 @@
-"""Linear algebra by products alone: no matrix is ever written down."""
+"""Linear algebra that vectorises over seeds: systems of equations, by products alone or by elimination."""
 
 from collections.abc import Callable
 
@@ -36,3 +36,20 @@ def conjugate_gradient(
         return (x, r, r + new / jnp.where(going, rr, 1.0) * p, new), None
 
     return jax.lax.scan(body, (jnp.zeros_like(b), b, b, b @ b), length=iterations)[0][0]
+
+
+def solve(a: Array, b: Array) -> Array:
+    """x with A x = b, by Gauss-Jordan elimination without pivots; A is [S, S], x and b are [S].
+
+    For the matrices I - γ P, which need no pivots: each row is dominated by its diagonal. Not `jnp.linalg.solve`,
+    which becomes a batched call of LAPACK when seeds are vmapped: see `swingup.layers.orthogonal`.
+
+    >>> solve(jnp.array([[2.0, -1.0], [-1.0, 3.0]]), jnp.array([0.0, 5.0]))
+    Array([1., 2.], dtype=float32)
+    """
+
+    def eliminate(i, m):
+        row = m[i] / m[i, i]
+        return (m - m[:, i, None] * row).at[i].set(row)
+
+    return jax.lax.fori_loop(0, len(b), eliminate, jnp.concatenate([a, b[:, None]], 1))[:, -1]

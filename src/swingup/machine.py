@@ -17,7 +17,7 @@ def threads(algo: Any, seeds: int) -> str | None:
     The matrix products of narrow networks are too small to share between threads: handing them over costs
     more than it saves (`benchmarks/speed.py` measures both). Else it is XLA's choice, all cores.
     """
-    return "1" if max(algo.hidden) <= NARROW or devices(seeds) > 1 else None
+    return "1" if max(getattr(algo, "hidden", (1,))) <= NARROW or devices(seeds) > 1 else None
 
 
 def cache_directory() -> Path:

@@ -1,7 +1,8 @@
-"""Networks: dense and convolutional layers, the two standard bodies, and the actor-critic built from them.
+"""Networks: the standard bodies, and the actor-critic built from them.
 
 Every module is a pytree of arrays whose other fields are static, so plain `jit`, `grad`, `vmap` and `scan`
-apply to it. Every module takes inputs with any leading axes.
+apply to it. Every module takes inputs with any leading axes. The layers are in `swingup.layers`, the bodies that read
+a window of observations in `swingup.sequences`.
 """
 
 import math
@@ -14,122 +15,9 @@ from jax import Array
 
 from swingup.distributions import Categorical, Distribution, Normal
 from swingup.errors import ConfigError, unknown
+from swingup.layers import ACTIVATIONS, MLP, Conv, Dense, matmul, orthogonal
+from swingup.sequences import LSTM, MEMORIES, Attention
 from swingup.spaces import Box, Discrete, Space
-
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
-
-
-def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array:
-    """A random [rows, columns] matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
-
-    It is the orthogonal polar factor of a Gaussian matrix, which is uniform over such matrices, found by
-    Newton-Schulz iterations (Björck & Bowie 1971):  X <- X (3 I - X'X) / 2.  Only matrix products: a batched
-    LAPACK call, which a QR becomes when seeds are vmapped, deadlocks jaxlib's two-thread pool on CPU.
-    """
-    tall = max(rows, columns), min(rows, columns)
-    x = jax.random.normal(key, tall)
-    x = x / jnp.linalg.norm(x)  # singular values in (0, 1], where the iteration converges to 1
-    eye = 1.5 * jnp.eye(tall[1])
-
-    def improve(_, x):
-        return x @ (eye - 0.5 * x.T @ x)
-
-    # A singular value grows by 1.5 until it is near 1; 60 iterations bring one of 1e-9 there.
-    x = jax.lax.fori_loop(0, 60, improve, x)
-    return scale * (x if rows >= columns else x.T)
-
-
-@jax.custom_jvp
-def matmul(x: Array, weight: Array) -> Array:
-    """x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
-
-    That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first.
-    """
-    return _product(x, weight)
-
-
-def _product(x: Array, weight: Array) -> Array:
-    """x W; with few inputs a sum of that many terms, which unlike a product is fused with what follows."""
-    if weight.shape[0] > 8:
-        return x @ weight
-    first, *others = (x[..., i : i + 1] * weight[i] for i in range(weight.shape[0]))
-    return sum(others, first)
-
-
-@matmul.defjvp
-def _matmul_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (x, weight), (dx, dweight) = primals, tangents
-    rows = x.reshape(-1, x.shape[-1])
-    # Going back, what is below the barrier is g', written out; without the barrier XLA undoes the transpose.
-    product = jax.lax.optimization_barrier(jax.lax.dot_general(dweight, rows, (((0,), (1,)), ((), ())))).T
-    return _product(x, weight), dx @ weight + product.reshape(*x.shape[:-1], -1)
-
-
-class Dense(eqx.Module):
-    """y = x W + b; W is [inputs, outputs], orthogonal times `scale`, and b starts at zero."""
-
-    weight: Array
-    bias: Array
-
-    def __init__(self, inputs: int, outputs: int, scale: float, *, key: Array):
-        self.weight = orthogonal(key, inputs, outputs, scale)
-        self.bias = jnp.zeros(outputs)
-
-    def __call__(self, x: Array) -> Array:
-        return matmul(x, self.weight) + self.bias
-
-
-class MLP(eqx.Module):
-    """Dense layers with an activation after each but the last."""
-
-    layers: tuple[Dense, ...]
-    activation: str = eqx.field(static=True)
-
-    def __init__(self, sizes: tuple[int, ...], activation: str, last_scale: float, *, key: Array):
-        """`sizes` lists inputs, hidden widths and outputs; hidden layers are scaled by √2."""
-        scales = [math.sqrt(2)] * (len(sizes) - 2) + [last_scale]
-        keys = jax.random.split(key, len(scales))
-        self.layers = tuple(
-            Dense(n, m, scale, key=k) for n, m, scale, k in zip(sizes, sizes[1:], scales, keys, strict=False)
-        )
-        self.activation = activation
-
-    def __call__(self, x: Array) -> Array:
-        for layer in self.layers[:-1]:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return self.layers[-1](x)
-
-
-class Conv(eqx.Module):
-    """A convolution without padding: [..., H, W, C] -> [..., (H - size) // stride + 1, the same of W, outputs].
-
-    `size` is a multiple of `stride`. Squares of stride x stride pixels become channels, and what is left is
-    slices and one matrix product. XLA's own convolution becomes a grouped one when seeds are vmapped, and
-    inside a `scan` it is ten times slower on CPU (`benchmarks/conv.py`).
-    """
-
-    dense: Dense  # weight [size² C, outputs], rows in the order of `patches`
-    size: int = eqx.field(static=True)
-    stride: int = eqx.field(static=True)
-
-    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1, *, key: Array):
-        self.dense = Dense(size**2 * inputs, outputs, math.sqrt(2), key=key)
-        self.size, self.stride = size, stride
-
-    def patches(self, x: Array) -> Array:
-        """What each output sees: [..., H', W', size² C], the squares of one patch row by row."""
-        *lead, height, width, channels = x.shape
-        high, wide, n = height // self.stride, width // self.stride, self.size // self.stride
-        x = x[..., : high * self.stride, : wide * self.stride, :]
-        x = x.reshape(*lead, high, self.stride, wide, self.stride, channels).swapaxes(-3, -4)
-        x = x.reshape(*lead, high, wide, self.stride**2 * channels)
-        slices = [x[..., i : i + high - n + 1, j : j + wide - n + 1, :] for i in range(n) for j in range(n)]
-        return jnp.concatenate(slices, -1)
-
-    def __call__(self, x: Array) -> Array:
-        x = self.patches(x)
-        # As a product of two matrices it takes two thirds of the time of one with four axes.
-        return self.dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
 
 
 class CNN(eqx.Module):
@@ -167,22 +55,32 @@ class NatureCNN(eqx.Module):
         return jax.nn.relu(self.dense(x.reshape(*x.shape[:-3], -1)))
 
 
-def features(space: Space, obs: Array) -> Array:
-    """Observations as float arrays: integers one-hot, arrays flattened, images [H, W, C] as they are."""
+def features(space: Space, obs: Array, window: bool = False) -> Array:
+    """Observations as float arrays: integers one-hot, arrays flattened, images [H, W, C] and windows as they are."""
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
     obs = jnp.asarray(obs, jnp.float32)
     if space.dtype == "uint8":
         obs = obs / 255
     lead = obs.shape[: obs.ndim - len(space.shape)]
-    return obs if len(space.shape) == 3 else obs.reshape(*lead, math.prod(space.shape))
+    return obs if len(space.shape) == 3 or window else obs.reshape(*lead, math.prod(space.shape))
 
 
-def body(space: Space, hidden: tuple[int, ...], *, key: Array) -> tuple[Any, tuple[int, ...]]:
+def body(
+    space: Space, hidden: tuple[int, ...], memory: str = "none", *, key: Array
+) -> tuple[Any, tuple[int, ...]]:
     """What comes before the heads: the CNN of a space of images, None for others; and the heads' widths but the last.
 
     Images of type uint8 and 84x84, as Atari's are, get the `NatureCNN`, whose dense layer has 512 units there.
+    With `memory` it is what reads a window of observations [K, d]; raises `ConfigError` if these are none.
     """
+    if memory != "none":
+        if not isinstance(space, Box) or len(space.shape) != 2:
+            raise ConfigError(
+                f"memory={memory!r} reads a window of the last K observations, of shape [K, d]; here observations "
+                f"have the shape {list(space.shape)}: use memory='none', or an environment such as task:Recall"
+            )
+        return MEMORIES[memory](*space.shape, hidden[0], key=key), hidden
     if not isinstance(space, Box) or len(space.shape) != 3:
         inputs = space.n if isinstance(space, Discrete) else math.prod(space.shape)
         return None, (inputs, *hidden)
@@ -192,9 +90,9 @@ def body(space: Space, hidden: tuple[int, ...], *, key: Array) -> tuple[Any, tup
 
 
 class ActorCritic(eqx.Module):
-    """Policy and value function: two separate MLPs for vectors, one shared CNN with two heads for images."""
+    """Policy and value function: two separate MLPs for vectors, one shared body for images and windows."""
 
-    body: CNN | NatureCNN | None
+    body: CNN | NatureCNN | LSTM | Attention | None
     actor: MLP
     critic: MLP
     log_std: Array | None  # [D] for continuous actions: one per dimension, the same in every state
@@ -208,9 +106,10 @@ class ActorCritic(eqx.Module):
         activation: str,
         log_std_init: float | Array = 0.0,
         *,
+        memory: str = "none",
         key: Array,
     ):
-        """`hidden` are the widths of both MLPs; for images, of the CNN's dense layer and of what follows it.
+        """`hidden` are the widths of both MLPs; with a shared body, of its output and of what follows it.
 
         Raises `ConfigError` for an unknown activation or an action space without a policy head.
         """
@@ -218,7 +117,7 @@ class ActorCritic(eqx.Module):
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
         k_body, k_actor, k_critic = jax.random.split(key, 3)
         self.observation_space, self.log_std = observation_space, None
-        self.body, sizes = body(observation_space, hidden, key=k_body)
+        self.body, sizes = body(observation_space, hidden, memory, key=k_body)
         if isinstance(action_space, Discrete):
             outputs = action_space.n
         elif len(action_space.shape) == 1:
@@ -231,7 +130,7 @@ class ActorCritic(eqx.Module):
         self.critic = MLP((*sizes, 1), activation, 1.0, key=k_critic)
 
     def encode(self, obs: Array) -> Array:
-        x = features(self.observation_space, obs)
+        x = features(self.observation_space, obs, isinstance(self.body, LSTM | Attention))
         return x if self.body is None else self.body(x)
 
     def __call__(self, obs: Array) -> tuple[Distribution, Array]:
@@ -248,3 +147,18 @@ class ActorCritic(eqx.Module):
     def value(self, obs: Array) -> Array:
         """V(s) alone: [...]."""
         return self(obs)[1]
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "CNN",
+    "MLP",
+    "ActorCritic",
+    "Conv",
+    "Dense",
+    "NatureCNN",
+    "body",
+    "features",
+    "matmul",
+    "orthogonal",
+]

@@ -68,6 +68,7 @@ def host_episode(run: Run, seed: int, number: int = 0, limit: int = 10_000) -> I
 def animate(run: Run, out: Path, seed: int | None = None, number: int = 0) -> str:
     """Draw one episode to a GIF or MP4; returns a sentence about it. Default seed: the best one."""
     from swingup import render
+    from swingup.render_tables import scene_of
 
     seeds = run.experiment.seeds
     if seed is None:
@@ -78,13 +79,15 @@ def animate(run: Run, out: Path, seed: int | None = None, number: int = 0) -> st
     if on_host(run.experiment.env):
         return _animate_host(run, out, seed, number)
     moments = list(episode(run, seed, number))
+    env: Any = make(run.experiment.env, 1)
+    scene = scene_of(env.env, lambda states: run.policy(states, seed))
     stride = -(-len(moments) // FRAMES)
     kept = [(t, m) for t, m in enumerate(moments) if t % stride == 0 or t == len(moments) - 1]
     frames = [
-        render.frame(name, state, np.asarray(obs), f"seed {seed}   env step {t}   return {total:.1f}")
+        render.frame(name, state, np.asarray(obs), f"seed {seed}   env step {t}   return {total:.1f}", scene)
         for t, (state, obs, total) in kept
     ]
-    fps = next((rate for part, rate in FPS.items() if part in name), 30)
+    fps = 4 if scene else next((rate for part, rate in FPS.items() if part in name), 30)
     render.write_animation(out, frames, fps=fps)
     return f"seed {seed}, {len(moments) - 1} env steps, return {moments[-1][2]:.1f}"
 

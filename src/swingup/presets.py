@@ -12,6 +12,7 @@ from swingup.algos.vpg import VPG
 from swingup.envs import canonical
 from swingup.presets_replay import PRESETS as REPLAY
 from swingup.presets_replay import Preset
+from swingup.presets_tabular import PRESETS as TABULAR
 
 MUJOCO = PPO(
     num_envs=8,
@@ -209,6 +210,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         MUJOCO_VPG, env_steps=1_000_000, result="mean 1000, worst 1000 of 5 seeds"
     ),
     **REPLAY,
+    **TABULAR,
 }
 
 

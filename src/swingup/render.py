@@ -30,14 +30,15 @@ Point = tuple[float, float]
 _font = functools.cache(ImageFont.load_default)
 
 
-def frame(env_name: str, state: Any, obs: Any, caption: str = "") -> Image.Image:
+def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = None) -> Image.Image:
     """One environment state as an RGB picture: 480x320, or 320x352 for the grids of MinAtar.
 
     `env_name` is the name that gymnax uses; an environment that is not known here is shown by its
-    observation: an image, a grid of channels, or bars. `state` may be None; Pendulum's holds the torque.
+    observation: an image, a grid of channels, or bars. `state` may be None; Pendulum's holds the torque. A `scene`
+    of one's own, a function of canvas, observation and state, draws in place of these.
     """
     obs = np.clip(np.nan_to_num(np.squeeze(np.asarray(obs, dtype=float))), -1e5, 1e5)
-    scene, size = SCENES.get(env_name, (_bars, -1))
+    known, size = SCENES.get(env_name, (_bars, -1))
     high, wide, deep = (obs.shape + (0, 0, 0))[:3] if obs.ndim in (2, 3) else (0, 0, 0)
     is_grid = deep > 0 and max(high, wide) <= 32 and (deep != 3 or env_name.endswith("-MinAtar"))
     image = Image.new("RGB", SQUARE if is_grid else WIDE, WHITE)
@@ -47,7 +48,7 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "") -> Image.Image
     elif 0 < max(high, wide) <= 100 * min(high, wide):
         _paste(image, obs)
     else:
-        (scene if obs.size == size else _bars)(draw, obs.ravel(), state)
+        (scene or (known if obs.size == size else _bars))(draw, obs.ravel(), state)
     caption, room = caption.replace("\n", "  "), image.width - 56
     points = int(min(30, 30 * room / max(1, draw.textlength(caption, font=_font(30)))))
     draw.text((28, 40), caption, fill=INK, font=_font(max(8, points)), anchor="lm")

@@ -37,6 +37,13 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("td3", "Pendulum-v1", {}),
     ("sac", "Pendulum-v1", {}),
     ("sac_discrete", "CartPole-v1", {}),
+    ("q_learning", "tabular:Grid", {}),
+    ("sarsa", "tabular:Grid", {}),
+    ("expected_sarsa", "tabular:Grid", {}),
+    ("double_q_learning", "tabular:Grid", {}),
+    ("td_lambda", "tabular:Grid", {}),
+    ("value_iteration", "tabular:Grid", {}),
+    ("policy_iteration", "tabular:Grid", {}),
 ]
 
 
@@ -44,15 +51,21 @@ def test_every_algorithm_is_in_the_contract() -> None:
     assert set(ALGOS) == set(SMALL) == {name for name, _, _ in CASES}
 
 
-# Their loops are that of `dqn`, line by line: of these the tests that could differ for their own state.
-LIKE_ANOTHER = ("c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete")
+# Their loops are that of `dqn` or of `q_learning`, line by line: of these the tests that could differ for their own
+# state. Planners have no learning rate besides, and some policies do not depend on noise.
+LIKE_ANOTHER = (
+    *("c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"),
+    *("sarsa", "expected_sarsa", "double_q_learning", "td_lambda", "value_iteration", "policy_iteration"),
+)
+SAME_STATE = ("expected_sarsa", "double_q_learning", "value_iteration")  # tables alone, as another's
 THEIRS = ("test_state_type_is_fixed", "test_resume_is_exact")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         name = metafunc.function.__name__
-        cases = [c for c in CASES if c[0] not in LIKE_ANOTHER or name in THEIRS]
+        theirs = {c[0]: THEIRS[:1] if c[0] in SAME_STATE else THEIRS for c in CASES if c[0] in LIKE_ANOTHER}
+        cases = [c for c in CASES if name in theirs.get(c[0], (name,))]
         metafunc.parametrize("case", cases, indirect=True, ids=lambda c: f"{c[0]}-{c[1]}")
 
 

@@ -14,6 +14,7 @@ from swingup.envs import make
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 CONTINUOUS = ("ddpg", "td3", "sac")  # those that need actions of a box
+PROBE = "probe:PickAction"
 EXPLAINED = set(re.findall(r"^### `([^`]+)`$", PAGE, re.M))
 
 
@@ -23,12 +24,13 @@ def reported() -> dict[str, set[str]]:
     found = {}
     for name in ALGOS:
         algo = small(name)
-        env = make("probe:" + ("ContinuousTarget" if name in CONTINUOUS else "PickAction"), algo.num_envs)
+        task = "probe:ContinuousTarget" if name in CONTINUOUS else PROBE
+        env = make(task if hasattr(algo, "hidden") else "tabular:Chain", algo.num_envs)  # or a table
         found[name] = set(
             jax.eval_shape(lambda key, a=algo, e=env: a.step(e, a.init(e, key))[1], jax.random.key(0))
         )
     algo, name = small("ppo"), "ppo"
-    run = swingup.train(algo, "probe:PickAction", env_steps=64, episodes=1, eval_interval=1)
+    run = swingup.train(algo, PROBE, env_steps=64, episodes=1, eval_interval=1)
     shown = set(run.metrics) - set(COLUMNS)
     hidden = {name for name in found[name] if name.startswith("nonfinite/")}
     assert found[name] - hidden <= shown

@@ -17,8 +17,8 @@ import pytest
 import scipy.stats as stats
 
 from swingup.envs import Vec, make
-from swingup.envs.names import GYMNAX
 from swingup.envs.adapters.gymnax import GymnaxEnv, convert
+from swingup.envs.names import GYMNAX
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Discrete
 

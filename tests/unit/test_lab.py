@@ -17,6 +17,7 @@ from conftest import SMALL
 from swingup import cli, driver, lab
 from swingup.algos.dqn import DQN
 from swingup.errors import ConfigError
+from swingup.files import to_json
 from swingup.lab import baird, deadly_triad
 from swingup.lab.report import Claim, Report
 from swingup.lab.soft_divergence import TARGETS, Bootstrap, largest_q, settings
@@ -232,12 +233,30 @@ def test_a_phenomenon_that_does_not_appear_is_an_error(staged: Any, tmp_path: Pa
 
 def test_demonstrations_are_listed_and_named(capsys: Any) -> None:
     assert command("list") == 0
-    assert all(name in capsys.readouterr().out for name in lab.LABS)
+    out = capsys.readouterr().out
+    assert all(name in out for name in lab.LABS)
     assert command("deadly-trial") == 2
     assert "did you mean 'deadly-triad'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_deadly_triad_appears_with_any_seed(seed: int) -> None:
-    assert not lab.demonstrate("deadly-triad", seed).failed
+# Those that train networks or hundreds of tables take seconds to compile, more than the others to run.
+TRAINED = (
+    *("cliff", "maximisation-bias", "td-lambda", "exploration", "replay", "target-network", "deadly-triad"),
+    *("seeds", "memory", "normalisation"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param(name, seed, marks=[pytest.mark.slow] if seed or name in TRAINED else [])
+        for name in lab.LABS
+        for seed in (0, 1, 2)
+    ],
+)
+def test_every_phenomenon_appears(name: str, seed: int) -> None:
+    """With any root seed; and everything it has to say can be written as JSON."""
+    report = lab.demonstrate(name, seed)
+    assert not report.failed
+    claims = [{"holds": bool(claim.holds), "text": claim.text} for claim in report.claims]
+    assert to_json(report.numbers | {"claims": claims, "look": report.look})

@@ -17,6 +17,13 @@ ALGOS = {
     "td3": "TD3",
     "sac": "SAC",
     "sac_discrete": "SACDiscrete",
+    "q_learning": "QLearning",
+    "sarsa": "SARSA",
+    "expected_sarsa": "ExpectedSARSA",
+    "double_q_learning": "DoubleQLearning",
+    "td_lambda": "TDLambda",
+    "value_iteration": "ValueIteration",
+    "policy_iteration": "PolicyIteration",
 }
 
 

@@ -36,6 +36,7 @@ from swingup.normalise import (
 )
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
+from swingup.sequences import MEMORIES
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -78,12 +79,15 @@ class PPO:
     hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+    memory: str = "none"  # what reads a window of observations [K, d]: none (flattened), lstm, attention
 
     def __post_init__(self):
         if min(self.num_envs, self.num_steps, self.epochs, self.num_minibatches, *self.hidden, 1) < 1:
             raise ConfigError("num_envs, num_steps, epochs, num_minibatches and hidden must be at least 1")
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
+        if self.memory not in ("none", *MEMORIES):
+            raise ConfigError(unknown("memory", self.memory, ("none", *MEMORIES)))
         if not self.hidden:
             raise ConfigError("hidden must name at least one width, such as 64 64")
         samples = self.num_envs * self.num_steps
@@ -103,7 +107,8 @@ class PPO:
         """Networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
-        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        how = self.hidden, self.activation, self.log_std_init
+        params: Any = ActorCritic(*spaces, *how, memory=self.memory, key=k_net)
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),

@@ -60,7 +60,7 @@ BRAX = (
     *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
     *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
 )
-TASKS = ("BitFlip",)
+TASKS = ("BitFlip", "Recall")
 TABULAR = ("Chain", "TwoStateLoop", "Random", "Bias", "Baird", "Grid", "Cliff", "FrozenLake", "WindyGrid")
 DEVICE: dict[str, tuple[str, ...]] = {
     "gymnax": GYMNAX,

@@ -51,3 +51,50 @@ class BitFlip:
         """Reward and termination, for goals [..., n]."""
         there = jnp.all(achieved == desired, -1)
         return there.astype(jnp.float32) - 1, there
+
+
+class Cue(NamedTuple):
+    window: Array  # [K, cues + 1] the last K observations, the present one last, zeros before the first
+    cue: Array
+    time: Array
+
+
+class Recall:
+    """Name at the end what was shown at the beginning: a task that needs memory.
+
+    The first env step shows one of `cues` cues, with a 1 behind it that says that it counts. The others show random
+    cues and a 0. The last of `length` actions gets reward 1 if it is the cue; all else gets 0. The observation is a
+    window of the last `window` of these vectors, zeros before the first; 0, the default, means all of the episode.
+
+    With `window=1` only the present is seen. It tells nothing of the cue, so no policy without a memory of its own
+    gets more than 1 / cues on average; nor does any that reads a window shorter than the episode. A window of the
+    whole episode can be flattened and read by an MLP too: then a memory is convenient, not necessary.
+    """
+
+    def __init__(self, length: int = 8, cues: int = 4, window: int = 0):
+        for name, value, low in (("length", length, 2), ("cues", cues, 2), ("window", window, 0)):
+            if not isinstance(value, int) or not low <= value <= 64:
+                raise ConfigError(f"{name} must be a whole number from {low} to 64, not {value!r}")
+        if window > length:
+            raise ConfigError(f"window={window} is longer than the episode, length={length}")
+        self.length, self.cues, self.window = length, cues, window or length
+        self.name = f"Recall?length={length}&cues={cues}&window={self.window}"
+        self.observation_space = Box.of(0.0, 1.0, (self.window, cues + 1))
+        self.action_space = Discrete(cues)
+
+    def reset(self, key: Array) -> tuple[Cue, Array]:
+        cue = jax.random.randint(key, (), 0, self.cues)
+        blank = jnp.zeros((self.window, self.cues + 1))
+        state = Cue(blank.at[-1].set(self.shown(cue, 1.0)), cue, jnp.int32(0))
+        return state, state.window
+
+    def shown(self, cue: Array, counts: float) -> Array:
+        """[cues + 1]: a cue as a one-hot vector, and whether it counts."""
+        return jnp.append(jax.nn.one_hot(cue, self.cues), counts)
+
+    def step(self, state: Cue, action: Array, key: Array) -> tuple[Cue, Transition]:
+        distraction = self.shown(jax.random.randint(key, (), 0, self.cues), 0.0)
+        time, last = state.time + 1, state.time == self.length - 1
+        reward = (last & (action == state.cue)).astype(jnp.float32)
+        window = jnp.concatenate([state.window[1:], distraction[None]])
+        return Cue(window, state.cue, time), Transition(window, reward, last, jnp.bool_(False))

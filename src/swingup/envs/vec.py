@@ -84,7 +84,7 @@ class Hosted:
     jittable = False
 
     def __init__(self, env: Vec):
-        self.num_envs, self.name = env.num_envs, env.name
+        self.env, self.num_envs, self.name = env.env, env.num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward = env.goal_reward
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)

@@ -34,7 +34,8 @@ class Report:
 
     def write(self, out: Path, name: str, seed: int) -> list[Path]:
         """The figure as PNG and SVG, and the numbers with their claims, seed and versions as JSON."""
-        about = {"lab": name, "seed": seed, "claims": [claim._asdict() for claim in self.claims]}
+        claims = [{"holds": bool(claim.holds), "text": claim.text} for claim in self.claims]
+        about = {"lab": name, "seed": seed, "claims": claims}
         data = to_json(about | {"numbers": self.numbers, "versions": versions()})
         try:
             make_directory(out)

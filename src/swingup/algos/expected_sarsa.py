@@ -1,0 +1,109 @@
+"""Expected SARSA (van Seijen et al. 2009, doi:10.1109/ADPRL.2009.4927542; Sutton & Barto 2018, section 6.6).
+
+SARSA's target depends on which a' was drawn; here its mean over the policy is taken instead, with less variance:
+
+    Q(s, a) ← Q(s, a) + α [ y - Q(s, a) ],      y = r + γ (1 - terminated) Σ_a' π(a'|s') Q(s', a')
+
+π is the ε-greedy policy that acts. With ε = 0 it is Q-learning.
+
+Differs from the paper in: a time limit bootstraps from the true last observation; α is constant by default; ε falls
+linearly; several environments (`num_envs`) fill one table, one transition after the other, and with `num_steps`
+above 1 the policy that acts is that many env steps old.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from swingup.distributions import epsilon_greedy
+from swingup.errors import ConfigError
+from swingup.rollout import collect, episode_stats, start
+from swingup.tables import Sample, in_order, largest, rate, sizes
+from swingup.types import Rollout, State, VecEnv, hyperparameters
+
+
+class Learner(NamedTuple):
+    q: Array  # Q(s, a): [S, A]
+    visits: Array  # n(s, a), updates of each entry: [S, A]
+    env_steps: Array  # done so far
+
+
+@hyperparameters
+class ExpectedSARSA:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 1  # T: env steps per environment between updates
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lr: float = 0.1  # α: learning rate, in (0, 1]
+    lr_power: float = 0.0  # ω: above 0 the learning rate of an entry's n-th update is 1 / n^ω, and not lr
+    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: float = 0.05  # and at the end of its linear decay
+    epsilon_decay: float = 10_000.0  # env steps that the decay takes
+    initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps) < 1:
+            raise ConfigError("num_envs and num_steps must be at least 1")
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """A table of one value, and environments at their beginnings."""
+        k_env, key = jax.random.split(key)
+        shape = sizes(env)
+        q = jnp.full(shape, self.initial, jnp.float32)
+        learner = Learner(q, jnp.zeros(shape, jnp.int32), env_steps=jnp.int32(0))
+        return State(learner, start(env, k_env), key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then an update for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """ε-greedy actions for observations [N]; without noise the greedy ones."""
+        q = self.q_values(learner.q, obs)
+        if noise is None:
+            return jnp.argmax(q, -1), ()
+        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+
+    @jax.jit
+    def update(
+        self, learner: Learner, rollout: Rollout, key: Array | None = None
+    ) -> tuple[Learner, dict[str, Array]]:
+        """Learn from the transitions of a rollout [T, N], one after the other. Nothing is drawn."""
+
+        def learn(carry, t):
+            q, visits = carry
+            old = q[t.obs, t.action]
+            td = self.target(q, t, learner.env_steps) - old
+            visits = visits.at[t.obs, t.action].add(1)
+            alpha = rate(self.lr, self.lr_power, visits[t.obs, t.action])
+            return (q.at[t.obs, t.action].add(alpha * td), visits), (td, old)
+
+        (q, visits), (td, old) = jax.lax.scan(learn, (learner.q, learner.visits), in_order(rollout))
+        env_steps = learner.env_steps + self.env_steps_per_iteration
+        metrics = {"td/error": jnp.abs(td).mean(), "q/mean": old.mean(), "q/max": largest(q)}
+        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(env_steps)}
+
+    def target(self, q: Array, t: Sample, env_steps: Array) -> Array:
+        """y, towards which Q(s, a) moves: with the policy's expectation at s'."""
+        policy = jnp.exp(epsilon_greedy(q[t.next_obs], self.epsilon(env_steps)).logits)
+        return t.reward + self.gamma * jnp.where(t.terminated, 0.0, (policy * q[t.next_obs]).sum(-1))
+
+    def q_values(self, q: Array, obs: Any) -> Array:
+        """Q(s, ·): [..., A]."""
+        return q[obs]
+
+    def epsilon(self, env_steps: Array) -> Array:
+        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
+        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)

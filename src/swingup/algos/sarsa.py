@@ -1,0 +1,148 @@
+"""SARSA (Rummery & Niranjan 1994, "On-line Q-learning using connectionist systems"; Sutton & Barto 2018, section 6.4).
+
+Act ε-greedily, and learn from (s, a, r, s', a') what the acting policy is worth, exploration included:
+
+    Q(s, a) ← Q(s, a) + α [ y - Q(s, a) ],      y = r + γ (1 - terminated) Q(s', a')
+
+where a' is the action that is taken in s', chosen by the Q before the update: so a transition waits until it is
+known. With λ > 0 (`lam`) the error also reaches the pairs before, through traces e (section 12.7):
+
+    e ← γ λ e,   e(s, a) ← e(s, a) + 1,   Q ← Q + α [ y - Q(s, a) ] e,      e ← 0 where an episode ends
+
+Differs from the paper in: a table in place of a network; after a time limit there is no next action, and the
+policy's expectation at the true last observation stands for it; α is constant by default; ε falls linearly;
+several environments (`num_envs`) fill one table, one transition after the other, and with `num_steps` above 1 the
+policy that acts is that many env steps old.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from swingup.distributions import epsilon_greedy
+from swingup.errors import ConfigError
+from swingup.rollout import collect, episode_stats, start
+from swingup.tables import Sample, in_order, largest, rate, sizes
+from swingup.types import Rollout, State, VecEnv, hyperparameters
+
+
+class Pending(NamedTuple):
+    """The last transition of each environment, [N], while it waits for the next action."""
+
+    obs: Array
+    action: Array
+    reward: Array
+    next_obs: Array  # -1: none waits
+
+
+class Learner(NamedTuple):
+    q: Array  # Q(s, a): [S, A]
+    visits: Array  # n(s, a), updates of each entry: [S, A]
+    trace: Array  # e(s, a) of each environment: [N, S, A]
+    pending: Pending
+    env_steps: Array  # done so far
+
+
+@hyperparameters
+class SARSA:
+    num_envs: int = 1  # N: environments run in parallel
+    num_steps: int = 1  # T: env steps per environment between updates
+    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    lam: float = 0.0  # λ: how far errors reach back, in [0, 1]
+    lr: float = 0.1  # α: learning rate, in (0, 1]
+    lr_power: float = 0.0  # ω: above 0 the learning rate of an entry's n-th update is 1 / n^ω, and not lr
+    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: float = 0.05  # and at the end of its linear decay
+    epsilon_decay: float = 10_000.0  # env steps that the decay takes
+    initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
+
+    def __post_init__(self):
+        if min(self.num_envs, self.num_steps) < 1:
+            raise ConfigError("num_envs and num_steps must be at least 1")
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, env: VecEnv, key: Array) -> State:
+        """A table of one value, and environments at their beginnings."""
+        k_env, key = jax.random.split(key)
+        shape = sizes(env)
+        q = jnp.full(shape, self.initial, jnp.float32)
+        trace = jnp.zeros((self.num_envs, *shape))
+        number, none = partial(jnp.zeros, self.num_envs, jnp.int32), jnp.full(self.num_envs, -1, jnp.int32)
+        pending = Pending(number(), number(), jnp.zeros(self.num_envs), next_obs=none)
+        learner = Learner(q, jnp.zeros(shape, jnp.int32), trace, pending, env_steps=jnp.int32(0))
+        return State(learner, start(env, k_env), key)
+
+    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
+        """T env steps in N environments, then an update for each of them."""
+        key, k_run, k_learn = jax.random.split(state.key, 3)
+        act = partial(self.act, state.learner)
+        actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
+        learner, metrics = self.update(state.learner, rollout, k_learn)
+        return State(learner, actor, key), metrics | episode_stats(actor, rollout)
+
+    @jax.jit
+    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+        """ε-greedy actions for observations [N]; without noise the greedy ones."""
+        q = self.q_values(learner.q, obs)
+        if noise is None:
+            return jnp.argmax(q, -1), ()
+        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+
+    @jax.jit
+    def update(
+        self, learner: Learner, rollout: Rollout, key: Array | None = None
+    ) -> tuple[Learner, dict[str, Array]]:
+        """Learn from the transitions of a rollout [T, N], one after the other. Nothing is drawn."""
+
+        def learn(carry, t):
+            q, visits, trace, pending = carry
+            old = q[t.obs, t.action]
+            before, last = jax.tree.map(lambda x: x[t.env], pending), t.terminated | t.truncated
+            # Where they do not meet, an episode has begun: by itself, or as a run on the host was resumed.
+            meets = before.next_obs == t.obs
+            tables = q, visits, jnp.where(meets, trace[t.env], 0.0)
+            tables, td = self.backup(tables, before, before.reward + self.gamma * old, meets)
+            tables, td_last = self.backup(tables, t, self.target(tables[0], t, learner.env_steps), last)
+            q, visits, trace = *tables[:2], trace.at[t.env].set(tables[2])
+            now = Pending(t.obs, t.action, t.reward, jnp.where(last, -1, t.next_obs))
+            pending = jax.tree.map(lambda x, y: x.at[t.env].set(y), pending, now)
+            return (q, visits, trace, pending), (jnp.stack([td, td_last]), old, meets + 0.0 + last)
+
+        carry = learner.q, learner.visits, learner.trace, learner.pending
+        carry, (td, old, learnt) = jax.lax.scan(learn, carry, in_order(rollout))
+        env_steps, error = learner.env_steps + self.env_steps_per_iteration, jnp.abs(td).sum()
+        metrics = {
+            "td/error": error / jnp.maximum(learnt.sum(), 1.0),
+            "q/mean": old.mean(),
+            "q/max": largest(carry[0]),
+        }
+        return Learner(*carry, env_steps), metrics | {"epsilon": self.epsilon(env_steps)}
+
+    def backup(self, tables: tuple, t: Any, target: Array, now: Array) -> tuple[tuple, Array]:
+        """Q, n and e after an update of Q(s, a) towards the target, and its TD error; as they were unless `now`."""
+        q, visits, trace = tables
+        td = jnp.where(now, target - q[t.obs, t.action], 0.0)
+        visits = visits.at[t.obs, t.action].add(now)
+        decayed = (self.gamma * self.lam * trace).at[t.obs, t.action].add(1.0)
+        trace = jnp.where(now, decayed, trace)
+        return (q + rate(self.lr, self.lr_power, visits) * td * trace, visits, trace), td
+
+    def target(self, q: Array, t: Sample, env_steps: Array) -> Array:
+        """y where an episode ends: r, and at a time limit what the policy expects there."""
+        policy = jnp.exp(epsilon_greedy(q[t.next_obs], self.epsilon(env_steps)).logits)
+        return t.reward + self.gamma * jnp.where(t.terminated, 0.0, (policy * q[t.next_obs]).sum(-1))
+
+    def q_values(self, q: Array, obs: Any) -> Array:
+        """Q(s, ·): [..., A]."""
+        return q[obs]
+
+    def epsilon(self, env_steps: Array) -> Array:
+        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
+        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)

@@ -1,0 +1,52 @@
+"""Pictures of finite MDPs: the map of a gridworld or a row of states, the agent, and the greedy action everywhere."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from swingup.envs.adapters.tabular import Tabular
+from swingup.envs.tabular import MOVES, cells
+from swingup.render import ACCENT, GREY, INK, PALE, TOL, WHITE, Draw, _font
+
+FLOOR = {"G": TOL[6], "H": INK, "C": TOL[1], "S": GREY}  # goal, hole, cliff, start
+MOST = 24  # states in a row that can be told apart
+
+
+def scene_of(env: Any, greedy: Callable[[np.ndarray], np.ndarray]) -> Callable[[Draw, Any, Any], None] | None:
+    """How to draw a table's states, for `render.frame`; None for other environments, or too many states.
+
+    `greedy` gives the actions for observations [S].
+    """
+    if not isinstance(env, Tabular) or not (env.layout or env.mdp.num_states <= MOST):
+        return None
+    layout = env.layout or ("." * env.mdp.num_states,)
+    numbers: Any = np.arange(env.mdp.num_states, dtype=np.int32)
+    actions = greedy(np.asarray(env.observe(numbers)))
+    return partial(_draw, layout, env.mdp.terminal, None if env.mix else actions, bool(env.layout))
+
+
+def _draw(
+    layout: Sequence[str], terminal: np.ndarray, actions: Any, moves: bool, draw: Draw, obs: Any, state: Any
+) -> None:
+    side = min(904 / len(layout[0]), 520 / len(layout))
+    left, top = 480 - side * len(layout[0]) / 2, 350 - side * len(layout) / 2
+    for s, (row, column) in enumerate(cells(layout)):
+        x, y, half = left + (column + 0.5) * side, top + (row + 0.5) * side, 0.47 * side
+        floor = FLOOR.get(layout[row][column], TOL[6] if terminal[s] else PALE)
+        draw.rounded_rectangle((x - half, y - half, x + half, y + half), side / 10, fill=floor)
+        here = s == int(state.state)
+        if here:
+            draw.circle((x, y), 0.38 * side, fill=ACCENT)
+        if actions is None or terminal[s]:
+            continue
+        if not moves:
+            draw.text(
+                (x, y), str(actions[s]), fill=WHITE if here else INK, font=_font(side / 2.5), anchor="mm"
+            )
+            continue
+        down, right = (0.2 * side * step for step in MOVES[actions[s]])
+        tip, tail = (x + right, y + down), (x - right / 2, y - down / 2)
+        corners = [(tail[0] + turn * down, tail[1] + turn * right) for turn in (-1, 1)]
+        draw.polygon([tip, *corners], fill=WHITE if here else INK)

@@ -1,0 +1,72 @@
+"""Tables of values: what the algorithms without a network share."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from swingup.envs.tabular import MDP
+from swingup.errors import ConfigError
+from swingup.spaces import Discrete
+from swingup.types import Rollout, VecEnv
+
+
+class Sample(NamedTuple):
+    """Transitions (s, a, r, s'), and the number of the environment that each comes from."""
+
+    obs: Array
+    action: Array
+    reward: Array
+    next_obs: Array
+    terminated: Array
+    truncated: Array
+    env: Array
+
+
+def sizes(env: VecEnv) -> tuple[int, int]:
+    """How many states and actions there are. Raises `ConfigError` unless both are numbers."""
+    states, actions = env.observation_space, env.action_space
+    if not (isinstance(states, Discrete) and isinstance(actions, Discrete)):
+        raise ConfigError(
+            f"{env.name}: a table needs observations and actions that are numbers (Discrete). Use an algorithm with "
+            "a network, such as dqn, or an environment such as tabular:Cliff"
+        )
+    return states.n, actions.n
+
+
+def in_order(rollout: Rollout) -> Sample:
+    """The transitions of a rollout [T, N] in order of time, [T N]: those of one time by their environments."""
+    step = rollout.step
+    t, n = step.reward.shape
+    env = jnp.broadcast_to(jnp.arange(n), (t, n))
+    fields = (rollout.obs, rollout.action, step.reward, step.next_obs, step.terminated, step.truncated, env)
+    return Sample(*(x.reshape(t * n) for x in fields))
+
+
+def rate(lr: Array | float, power: Array | float, visits: Array) -> Array:
+    """The learning rate α: `lr`, or with ω = `power` > 0 the n-th update's 1 / n^ω.
+
+    With 1/2 < ω <= 1 their sum is infinite and that of their squares finite, as theorems of convergence ask.
+
+    >>> float(rate(0.25, 0.0, jnp.array(4))), float(rate(0.25, 0.5, jnp.array(4)))
+    (0.25, 0.5)
+    """
+    return jnp.where(power > 0, jnp.maximum(visits, 1.0) ** -power, lr)
+
+
+def process(env: VecEnv, gamma: Array | float) -> MDP:
+    """The environment's own P, R and μ as JAX arrays, with this γ. Raises `ConfigError` where it has none to show."""
+    sizes(env)
+    found = getattr(getattr(env, "env", None), "mdp", None)
+    if not isinstance(found, MDP):
+        raise ConfigError(
+            f"{env.name} does not tell its probabilities and rewards, from which plans are made. Use an environment "
+            "such as tabular:Cliff, or an algorithm that learns from experience, such as q_learning"
+        )
+    p, r, mu = (jnp.asarray(x, jnp.float32) for x in (found.transition, found.reward, found.start))
+    return MDP(p, r, mu, jnp.asarray(found.terminal), jnp.asarray(gamma, jnp.float32))
+
+
+def largest(table: Array) -> Array:
+    """The largest absolute value, the sup norm."""
+    return jnp.abs(table).max()
