@@ -62,12 +62,18 @@ CONTESTANTS = {
         Contestant("rejax", "1", 400),
     ),
     "sac-halfcheetah": (
-        Contestant("swingup", "default", 600),
-        Contestant("swingup", "update-only", 600),
-        Contestant("sbx", "default", 600),
-        Contestant("sbx", "1", 400),
-        Contestant("sb3", "default", 400),
-        Contestant("sb3", "1", 300),
+        Contestant("swingup", "default", 640),
+        Contestant("swingup", "update-only", 640),
+        Contestant("sbx", "default", 640),
+        Contestant("sbx", "1", 416),
+        Contestant("sb3", "default", 416),
+        Contestant("sb3", "1", 320),
+    ),
+    "sac-halfcheetah-1": (
+        Contestant("swingup", "default", 640),
+        Contestant("sbx", "default", 640),
+        Contestant("sbx", "1", 416),
+        Contestant("sb3", "1", 320),
     ),
     "td3-halfcheetah": (
         Contestant("swingup", "default", 1_000),
@@ -79,7 +85,8 @@ BARS = (
     Bar("DQN CartPole, a gradient step per env step, beside Rejax", "dqn-cartpole", ("dqn-cartpole", "rejax"), 10.0),
     Bar("the same beside SB3", "dqn-cartpole", ("dqn-cartpole", "sb3"), 12.0),
     Bar("a gradient step per 10 env steps, beside one per env step", "dqn-cartpole-10", ("dqn-cartpole", US), 5.0),
-    Bar("SAC HalfCheetah beside SBX", "sac-halfcheetah", ("sac-halfcheetah", "sbx"), 1.3),
+    Bar("SAC HalfCheetah beside SBX, 16 env steps, then 16 gradient steps", "sac-halfcheetah", ("sac-halfcheetah", "sbx"), 1.3),
+    Bar("the same beside SBX with one and one, its default", "sac-halfcheetah", ("sac-halfcheetah-1", "sbx"), 1.3),
     Bar("SAC HalfCheetah beside SB3", "sac-halfcheetah", ("sac-halfcheetah", "sb3"), 2.0),
     Bar("SAC HalfCheetah beside updates alone", "sac-halfcheetah", ("sac-halfcheetah", "swingup update-only"), 0.8),
     Bar("TD3 HalfCheetah beside SBX", "td3-halfcheetah", ("td3-halfcheetah", "sbx"), 1.3),
@@ -95,7 +102,7 @@ def measure(contestant: Contestant, workload: str, args: argparse.Namespace, cac
     """One process: its rates, or what went wrong."""
     env_steps = contestant.env_steps
     if args.quick:
-        env_steps = max(20, env_steps // 20 // 20 * 20)
+        env_steps = max(160, env_steps // 20 // 160 * 160)  # a multiple of all that are gathered
     options = [contestant.peer, workload, "--env-steps", str(env_steps)]
     options += ["--repetitions", str(args.repetitions)]
     if contestant.setting == "update-only":
@@ -173,7 +180,8 @@ def tables(stored: Stored) -> str:
         f"{stored['repetitions']} repetitions; {stored['date'][:10]}, commit {stored['commit']}, load average "
         f"{on['load_average'][0]:g} at the beginning. One environment and one gradient step per env step "
         "(`-10`: per ten); DQN: batches of 128, 64x64; SAC and TD3: batches of 256, 256x256; TD3, of swingup and of "
-        "SBX, takes two env steps, then two gradient steps. `update-only` are gradient steps with no environment "
+        "SBX, takes two env steps, then two gradient steps; `sac-halfcheetah` takes 16, then 16, and "
+        "`sac-halfcheetah-1` one, then one. `update-only` are gradient steps with no environment "
         "beside them."
     )
     title = "# Off-policy training: speed" + (" (quick: decides nothing)" if stored["quick"] else "")

@@ -42,8 +42,10 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
         draw = jax.jit(jax.vmap(env.draw, (0, None), 1), static_argnums=1)
         return Rows(jax.jit(jax.vmap(env.reset)), draw, jax.jit(jax.vmap(env.step)))
     if seeds == 1 and env.num_envs == num_envs:
-        first = partial(jax.tree.map, lambda x: x[0])
-        add = partial(jax.tree.map, lambda x: np.asarray(x)[None])
+        first, add = (
+            partial(jax.tree.map, lambda x: x[0]),
+            partial(jax.tree.map, lambda x: np.asarray(x)[None]),
+        )
         return Rows(
             lambda keys: add(env.reset(keys[0])),
             lambda keys, t: jax.tree.map(lambda x: x[:, None], env.draw(keys[0], t)),
@@ -88,9 +90,9 @@ class Loop:
 
     def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
         """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed."""
-        (learner, (env_state, obs, recent), key), log = state, []
+        learner, (env_state, obs, recent), key = state
+        running, log = None, []
         key: Any = np.asarray(jax.random.key_data(key))
-        running = done((learner, recent, None))
         for _ in range(int(n)):
             with self.clock.measure("act_seconds"):
                 key, k_learn, k_env, noise = self.randomness(key)
@@ -98,17 +100,17 @@ class Loop:
             first = obs if self.stacked else ()
             env_state, obs, rollout = self.collect(acting, env_state, obs, k_env, noise)
             with self.clock.measure("update_seconds"):
-                # It waits in the worker's queue for the one before it, so that nothing is lost between them.
-                before, running = running, self.update(running, rollout, k_learn, first)
-                learner, recent, metrics = before.result()
-                log.append(metrics)
+                if running is not None:
+                    learner, recent, metrics = running.result()
+                    log.append(metrics)
                 if self.worker is not None:
                     self.behind = public(learner)
-                else:
+                running = self.update(learner, recent, rollout, k_learn, first)
+                if self.worker is None:
                     learner = running.result()[0]
         with self.clock.measure("update_seconds"):
-            learner, recent, metrics = running.result()
-            log = [*log[1:], metrics]
+            learner, recent, metrics = running.result()  # pyright: ignore[reportOptionalMemberAccess]
+            log = [*log, metrics]
             metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
         return State(learner, Actor(env_state, obs, recent), jax.random.wrap_key_data(key)), metrics
 
@@ -152,24 +154,20 @@ class Loop:
             obs = step.obs
         return env_state, obs, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
 
-    def update(self, before: Future, rollout: Rollout, key: Any, first: Any) -> Any:
+    def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Any:
         """A future of the learner, the recent returns and the metrics; it is done unless there is a worker."""
 
         def work() -> Any:
-            learner, recent, _ = before.result()
             rest = private(learner)
             return jax.block_until_ready(
                 self.finish(self.algo, public(learner), rest, recent, rollout, key, first)
             )
 
-        return done(work()) if self.worker is None else self.worker.submit(work)
-
-
-def done(result: Any) -> Future:
-    """A future whose result is known."""
-    future: Future = Future()
-    future.set_result(result)
-    return future
+        if self.worker is not None:
+            return self.worker.submit(work)
+        done: Future = Future()
+        done.set_result(work())
+        return done
 
 
 def _over_seeds(algo: Algorithm, mesh: Any, f: Callable, **how: Any) -> Callable:
