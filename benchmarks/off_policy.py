@@ -85,7 +85,7 @@ BARS = (
     Bar("DQN CartPole, a gradient step per env step, beside Rejax", "dqn-cartpole", ("dqn-cartpole", "rejax"), 10.0),
     Bar("the same beside SB3", "dqn-cartpole", ("dqn-cartpole", "sb3"), 12.0),
     Bar("a gradient step per 10 env steps, beside one per env step", "dqn-cartpole-10", ("dqn-cartpole", US), 5.0),
-    Bar("SAC HalfCheetah beside SBX, 16 env steps, then 16 gradient steps", "sac-halfcheetah", ("sac-halfcheetah", "sbx"), 1.3),
+    Bar("SAC HalfCheetah beside SBX, 16 and 16", "sac-halfcheetah", ("sac-halfcheetah", "sbx"), 1.3),
     Bar("the same beside SBX with one and one, its default", "sac-halfcheetah", ("sac-halfcheetah-1", "sbx"), 1.3),
     Bar("SAC HalfCheetah beside SB3", "sac-halfcheetah", ("sac-halfcheetah", "sb3"), 2.0),
     Bar("SAC HalfCheetah beside updates alone", "sac-halfcheetah", ("sac-halfcheetah", "swingup update-only"), 0.8),
