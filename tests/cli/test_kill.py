@@ -47,7 +47,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize(
     ("whole", "how"),  # Ctrl-C and SIGTERM are caught by the same code whatever the environment
-    [("Breakout-MinAtar", signal.SIGKILL)]
+    [pytest.param("Breakout-MinAtar", signal.SIGKILL, marks=pytest.mark.slow)]
     + [("CartPole-v1", how) for how in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)],
     indirect=["whole"],
 )

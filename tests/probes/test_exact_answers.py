@@ -55,7 +55,10 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     )
 
 
-DEEP = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETTINGS]
+DEEP = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in (*SLOW, "vpg", "trpo") else [])
+    for name in SETTINGS
+]
 
 
 @pytest.mark.parametrize("name", DEEP)

@@ -13,7 +13,7 @@ from swingup.critics import each
 from swingup.envs import PROBES, Vec, probes
 from swingup.spaces import Discrete, to_env
 
-SEEDS = [0, 1, 2, 3]
+SEEDS = [0, 1, 2]
 GAMMA = 0.8
 SETTINGS: dict[str, dict[str, Any]] = {
     "vpg": {
@@ -127,8 +127,9 @@ def tasks_of(kind: str) -> list[probes.Probe]:
 
 
 SLOW = ("c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete")  # eight seconds each, most of it to compile
+LESS = (("vpg", "continuous"), ("a2c", "continuous"))  # PPO and TRPO have their Gaussian, and train with it
 PAIRS = [
-    pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW else [])
+    pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW or (name, kind) in LESS else [])
     for name in SETTINGS
     for kind in ("discrete", "continuous")
     if name not in (DISCRETE_ONLY if kind == "continuous" else CONTINUOUS_ONLY)

@@ -24,7 +24,7 @@ from swingup.distributions import Categorical
 from swingup.returns import discounted, full_return, gae, n_step_advantage, reward_to_go, td_error
 
 S, A, T = 3, 2, 4
-fast = settings(max_examples=30, deadline=None)
+fast = settings(max_examples=10, deadline=None)  # each is traced anew
 
 
 @pytest.fixture(autouse=True)
