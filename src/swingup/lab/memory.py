@@ -1,8 +1,8 @@
 """A task that needs memory, and three networks: an LSTM, attention, and an MLP that sees the present alone.
 
-In task:Recall the first of eight observations shows a cue and the last action has to name it. What is shown in between
+In task:Recall the first of five observations shows a cue and the last action has to name it. What is shown in between
 has nothing to do with the cue, so whoever sees only the present names one of the four at random, whatever it learns.
-The LSTM and the attention read a window of the last eight observations. (So can an MLP of the flattened window, as
+The LSTM and the attention read a window of the last five observations. (So can an MLP of the flattened window, as
 short as it is: what is impossible is to do without the past.) PPO trains all three with the same settings.
 """
 
@@ -24,13 +24,13 @@ WAYS = {  # {name: (memory, window)}; a window of 0 is the whole episode
     "attention": ("attention", 0),
     "MLP of the present": ("none", 1),
 }
-SEEDS, ITERATIONS, LAST = 4, 40, 10
-CUES, CHANCE = 4, 0.25
+SEEDS, ITERATIONS, LAST = 3, 20, 5
+CUES, CHANCE, LENGTH = 4, 0.25, 5  # cues to choose from, and env steps of an episode
 SOLVED = 0.8  # the share of right answers that counts; the policies still explore a little
 
 
 def settings(memory: str) -> PPO:
-    """PPO for 512 env steps, which are 64 episodes, per iteration."""
+    """PPO for 512 env steps, which are about a hundred episodes, per iteration."""
     horizon = 512.0 * ITERATIONS
     return PPO(
         num_envs=16,
@@ -63,7 +63,7 @@ def train(
     def one(way: tuple[str, int]) -> np.ndarray:
         memory, window = way
         algo, parts = settings(memory), []
-        env = make(f"task:Recall?cues={CUES}&window={window}", algo.num_envs)
+        env = make(f"task:Recall?length={LENGTH}&cues={CUES}&window={window}", algo.num_envs)
         state = driver.begin(algo, env, seeds)
         keep = [lambda progress: parts.append(progress.metrics["ep/return"])]
         driver.run(algo, env, state, iterations, callbacks=keep)
@@ -100,7 +100,7 @@ def run(seed: int = 0) -> Report:
     machine.set_up(algo)  # one device: the cores are busy with one program each
     seeds = range(seed * SEEDS, (seed + 1) * SEEDS)  # no two root seeds share any
     right = train(WAYS, seeds)
-    episodes = algo.env_steps_per_iteration // 8
+    episodes = algo.env_steps_per_iteration // LENGTH
     figure = Figure(figsize=(6.4, 3.6), dpi=150, layout="constrained")
     axes = figure.subplots()
     env_steps = algo.env_steps_per_iteration * np.arange(1, ITERATIONS + 1)
@@ -109,7 +109,7 @@ def run(seed: int = 0) -> Report:
         axes.plot(env_steps, share.T, color=f"C{i}", ls=("-", "--", ":")[i], lw=1.1, label=label)
     axes.axhline(CHANCE, color="black", lw=0.8)
     axes.set(xlabel="environment steps per seed", ylabel="share of right answers", ylim=(0, 1.02))
-    axes.set_title(f"task:Recall, one of {CUES} cues after 8 env steps")
+    axes.set_title(f"task:Recall, one of {CUES} cues after {LENGTH} env steps")
     axes.legend()
     look = "which curves leave the black line, chance: those that read the past"
     numbers = {"env_steps": env_steps.tolist(), "right": {name: x.tolist() for name, x in right.items()}}
