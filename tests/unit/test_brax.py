@@ -41,6 +41,7 @@ def run(vec: Vec, steps: int, push: float = 0.0) -> tuple[Any, Any]:
     return obs, go(state, vec.draw(jax.random.key(1), steps))
 
 
+@pytest.mark.slow
 def test_time_limit_keeps_the_true_successor(vec: Vec, raw: Any) -> None:
     """C2: at the limit the episode is truncated, not terminated, and s' is what the physics says.
 

@@ -155,6 +155,7 @@ def test_conjugate_gradient_solves_for_the_direction_M37(kind):
         assert 1e-6 < residual <= 0.1
 
 
+@pytest.mark.slow
 def test_conjugate_gradient_is_right_for_eight_seeds_within_the_drivers_loop():
     """Where `jax.scipy.sparse.linalg.cg` was not: floats as arguments, a vmap of 8, a loop around it."""
     algo = TRPO(num_envs=8, num_steps=16, num_minibatches=1, value_epochs=1)

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from swingup import machine
 from swingup.lab import baird, soft_divergence
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 
 UPDATES = np.unique(np.logspace(0, 6, 61).astype(int))  # expected updates at which errors are drawn
 TRIAD_UPDATES = 10_000  # so many with all three legs; after more, the numbers only get longer
@@ -88,12 +87,6 @@ def returns(axes: Axes) -> dict[str, Any]:
         "spectral_radius": radii.tolist(),
         "cured_from": int(steps[radii < 1 + 1e-9][0]),
     }
-
-
-def plain(*axes: Axis) -> None:
-    """Numbers beside a logarithmic axis as 1e+06; our style turns off the mathematics of matplotlib's own."""
-    for axis in axes:
-        axis.set_major_formatter("{x:g}")
 
 
 def networks(seed: int, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axis import Axis
 
 from swingup.algos.vpg import VPG
 from swingup.bellman import lookahead
@@ -196,10 +195,3 @@ def deviation(found: Moments, truth: np.ndarray, number: int) -> float:
 
 
 # --- Figures -----------------------------------------------------------------------------------------------
-
-
-def plain(*axes: Axis) -> None:
-    """Numbers beside a logarithmic axis as 1e+06; our style turns off the mathematics of matplotlib's own."""
-    for axis in axes:
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("")

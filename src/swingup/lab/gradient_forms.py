@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from swingup.envs.tabular import MDP
 from swingup.exact import softmax
 from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 
 FORMS = ("full return", "reward-to-go", "Q", "advantage")
 COUNTS = np.array([10, 30, 100, 300, 1000])  # episodes per estimate
@@ -92,7 +92,7 @@ def samples(
     axes.set(
         xlabel="episodes in the estimate", ylabel="error of the gradient", title=f"{BATCHES} samples each"
     )
-    ep.plain(axes.xaxis, axes.yaxis)
+    plain(axes.xaxis, axes.yaxis)
     axes.legend()
     total = ", ".join(f"{x:.3f}" for x in slopes)
     near = all(abs(slope + 0.5) < 0.1 for slope in slopes)
@@ -122,7 +122,7 @@ def random_worlds(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any],
     axes.set(
         xlabel="random MDPs, sorted", ylabel="variance, that of the advantage = 1", title="in random MDPs"
     )
-    ep.plain(axes.yaxis)
+    plain(axes.yaxis)
     axes.legend()
     ordered = int(np.all(np.diff(table) < 0, axis=1).sum())
     text = f"the variances have this order in {ordered} of {WORLDS} random MDPs (at least 90 are asked for)"

@@ -108,7 +108,7 @@ def run(seed: int = 0) -> Report:
         label = [name, *["_"] * (SEEDS - 1)]
         axes.plot(env_steps, share.T, color=f"C{i}", ls=("-", "--", ":")[i], lw=1.1, label=label)
     axes.axhline(CHANCE, color="black", lw=0.8)
-    axes.set(xlabel="environment steps per seed", ylabel="share of right answers", ylim=(0, 1.02))
+    axes.set(xlabel="env steps per seed", ylabel="share of right answers", ylim=(0, 1.02))
     axes.set_title(f"task:Recall, one of {CUES} cues after {LENGTH} env steps")
     axes.legend()
     look = "which curves leave the black line, chance: those that read the past"

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from swingup.lab import episodes as ep
 from swingup.lab import wrong_values as wv
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 from swingup.returns import n_step_advantage
 
 LONGEST = 48
@@ -53,7 +53,7 @@ def bias_and_variance(
         axes.semilogx(SAMPLED, dots, color=f"C{i}", ls="", marker="o", ms=4)
     title = f"estimates of Q; dots: {wv.ROLLOUTS:,} samples"
     axes.set(xlabel="rewards before V, n", ylabel="mean over states and actions", title=title)
-    ep.plain(axes.xaxis)
+    plain(axes.xaxis)
     axes.legend()
     trade = np.all(np.diff(bias) < 0) and np.all(np.diff(variance) > 0)
     text = f"bias² {bias[0]:.3g} at n = 1, {bias[7]:.3g} at 8, {bias[-1]:.1g} at {LONGEST}; "
@@ -75,7 +75,7 @@ def best_n(case: wv.Case, moments: np.ndarray, axes: Axes) -> tuple[dict[str, An
     best = wv.draw_mse(axes, n, errors)
     axes.set_xscale("log")
     axes.set_xlabel("rewards before V, n")
-    ep.plain(axes.xaxis)
+    plain(axes.xaxis)
     middle = np.array([e.mse(1_000) for e in errors])
     numbers = {"samples": list(wv.COUNTS), "best_n": best, "errors": [e._asdict() for e in errors]}
     ratios = middle[[0, -1]] / middle.min()

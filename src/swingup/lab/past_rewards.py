@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from swingup.exact import softmax
 from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 
 EPISODES = 20_000
 HORIZONS = (1, 2, 4, 8, 16, 32, 64)
@@ -102,7 +102,7 @@ def variances(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], Cla
         axes.loglog(HORIZONS, np.array(found)[:, i], color=f"C{i}", ls="-", label=name)
         axes.loglog(HORIZONS[: len(exact)], np.array(exact)[:, i], color=f"C{i}", ls="", marker="o", ms=4)
     axes.set(xlabel="env steps in an episode", ylabel="variance of the estimate", title="dots are exact")
-    ep.plain(axes.xaxis, axes.yaxis)
+    plain(axes.xaxis, axes.yaxis)
     axes.legend()
     ratio = found[-1][0] / found[-1][1]
     text = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from swingup.config import versions
@@ -45,3 +46,10 @@ class Report:
         for suffix, content in contents.items():
             write_atomic(out / (name + suffix), content)
         return [out / (name + suffix) for suffix in contents]
+
+
+def plain(*axes: Axis) -> None:
+    """Numbers beside a logarithmic axis as 1e+06; our style turns off the mathematics of matplotlib's own."""
+    for axis in axes:
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")

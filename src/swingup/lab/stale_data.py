@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from swingup.envs.tabular import MDP
 from swingup.exact import softmax
 from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 
 AGES = 10  # gradient steps since the data were collected
 RATE = 0.2  # of those gradient steps, which are exact
@@ -152,5 +152,5 @@ def draw_variance(ages: list[Age], axes: Axes) -> None:
         axes.semilogy([a.exact[name].total for a in ages], color=f"C{i}", ls="-", label=name)
     axes.semilogy([a.fresh.total for a in ages], color="black", ls="--", lw=0.8, label="fresh data")
     axes.set(xlabel="age of the data in gradient steps", ylabel="variance of the estimate", title="exact")
-    ep.plain(axes.yaxis)
+    plain(axes.yaxis)
     axes.legend()

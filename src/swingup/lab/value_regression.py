@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from swingup.envs.tabular import MDP, random
 from swingup.exact import chain_of, uniform
 from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.report import Claim, Report, plain
 
 HORIZON = 10
 LAMBDAS = {"λ = 0, bootstrapped": 0.0, "λ = 0.8": 0.8, "λ = 1, rewards-to-go": 1.0}
@@ -95,7 +95,7 @@ def learning(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list
     for name, curve in curves.items():
         axes.loglog(COUNTS, curve, marker="o", ms=4, label=name)
     axes.set(xlabel="episodes", ylabel="error of V (r.m.s.)", title=f"mean of {RUNS} runs")
-    ep.plain(axes.xaxis, axes.yaxis)
+    plain(axes.xaxis, axes.yaxis)
     axes.legend()
     boot, _, whole = LAMBDAS
     slopes = {n: float(np.polyfit(np.log(COUNTS[LATE:]), np.log(c[LATE:]), 1)[0]) for n, c in curves.items()}

@@ -14,6 +14,7 @@ from swingup.bellman import fixed_point
 from swingup.envs.tabular import MDP, random
 from swingup.exact import action_value, chain_of, epsilon_greedy, optimal_action_value, uniform, value
 from swingup.lab import episodes as ep
+from swingup.lab.report import plain
 
 LENGTH, ROLLOUTS = 64, 5_000  # env steps of a sampled rollout, of which the first is judged; γ⁶⁴ = 0.001
 COUNTS = (100, 1_000, 10_000, 100_000)  # samples in an estimate of the gradient
@@ -150,7 +151,7 @@ def draw_mse(axes: Axes, x: np.ndarray, errors: list[Errors]) -> list[float]:
         axes.semilogy(x, curve, color=f"C{i}", ls="-", label=f"{count:,} samples")
         axes.semilogy(best[-1], curve.min(), color=f"C{i}", ls="", marker="o", ms=5)
     axes.set(ylabel="mean-squared error", title="the gradient; dots: the best")
-    ep.plain(axes.yaxis)
+    plain(axes.yaxis)
     axes.legend(ncols=2)
     axes.set_ylim(top=axes.get_ylim()[1] * 5)
     return best
