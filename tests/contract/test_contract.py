@@ -51,10 +51,10 @@ def test_every_algorithm_is_in_the_contract() -> None:
     assert set(ALGOS) == set(SMALL) == {name for name, _, _ in CASES}
 
 
-# Their loops are that of `dqn` or of `q_learning`, line by line: of these the tests that could differ for their own
+# Their loops are that of `vpg`, `dqn` or `q_learning`, line by line: of these the tests that could differ for their own
 # state. Planners have no learning rate besides, and some policies do not depend on noise.
 LIKE_ANOTHER = (
-    *("c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"),
+    *("a2c", "trpo", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"),
     *("sarsa", "expected_sarsa", "double_q_learning", "td_lambda", "value_iteration", "policy_iteration"),
 )
 SAME_STATE = ("expected_sarsa", "double_q_learning", "value_iteration")  # tables alone, as another's

@@ -56,7 +56,7 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
 
 
 DEEP = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in (*SLOW, "vpg", "trpo") else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in (*SLOW, "vpg", "a2c", "trpo") else [])
     for name in SETTINGS
 ]
 

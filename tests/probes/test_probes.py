@@ -127,7 +127,9 @@ def tasks_of(kind: str) -> list[probes.Probe]:
 
 
 SLOW = ("c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete")  # eight seconds each, most of it to compile
-LESS = (("vpg", "continuous"), ("a2c", "continuous"))  # PPO and TRPO have their Gaussian, and train with it
+LESS = tuple(
+    (name, "continuous") for name in ("vpg", "a2c", "trpo")
+)  # PPO has their Gaussian, and trains with it
 PAIRS = [
     pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW or (name, kind) in LESS else [])
     for name in SETTINGS
