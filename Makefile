@@ -24,7 +24,7 @@ demo: setup  ## train PPO on CartPole, draw the curve and an animation
 	@cp $(RUN)/agent.gif demo/agent.gif
 	@echo "wrote demo/curve.png and demo/agent.gif"
 
-test: setup  ## run the tests (about ten minutes on two cores)
+test: setup  ## run the tests (twelve minutes or so on two cores)
 	@$(BIN)/python -m pytest
 
 test-slow: setup  ## run the tests that take minutes each
