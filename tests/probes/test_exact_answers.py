@@ -1,6 +1,6 @@
 """Every deep algorithm on a finite MDP, beside the exact answer: critics by their values, policies by J.
 
-The chain has four states, slips one time in ten, is cut by a time limit after ten env steps, and γ = 0.8. What is
+The chain has four states, slips one time in five, is cut by a time limit after three env steps, and γ = 0.8. What is
 optimal does not know of the limit: an algorithm that takes a truncation for a death misses the values. Tables,
 which are their own exact answers, are in test_tabular_algorithms.py.
 """
@@ -20,11 +20,19 @@ from swingup.distributions import Categorical
 from swingup.envs import make
 
 GAMMA, SEEDS = 0.8, [0, 1, 2]
-ENV = "tabular:Chain?states=4&slip=0.1&time_limit=10"
+ENV = "tabular:Chain?states=4&slip=0.2&time_limit=3"
 CONTINUOUS = ("ddpg", "td3", "sac")
-# Distances that all seeds must keep. Values lie between 0.5 and 1, J* is 0.56 and the uniform policy's J 0.19.
+# Distances that all seeds must keep. Values lie between 0.43 and 0.91, J* is 0.50, the uniform policy's J 0.23.
 VALUES, PERFORMANCE = 0.06, 0.02
-GREEDY_TWICE = {"c51": {"v_min": 0.0, "v_max": 1.5}}
+# Slips are noise in the targets, which a learning rate that falls averages away.
+FALLING = {"lr_decay": True, "lr_horizon": 14_000.0}
+# With errors below κ QR-DQN finds expectiles, whose mean is not that of a skewed distribution: 0.07 off with κ = 1.
+QUANTILES = {"quantiles": 32, "kappa": 0.05}
+CHANGES = {
+    "dqn": FALLING,
+    "qr_dqn": FALLING | QUANTILES,
+    "c51": FALLING | {"v_min": 0.0, "v_max": 1.5},
+}
 
 
 def policy_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
@@ -64,7 +72,7 @@ DEEP = [
 @pytest.mark.parametrize("name", DEEP)
 def test_deep_algorithms_find_the_exact_answer(name: str) -> None:
     """Those that learn Q and explore for ever: Q* of both actions. The others: V of a policy whose J is best."""
-    algo = algorithm(name)(**(SETTINGS[name] | GREEDY_TWICE.get(name, {})), gamma=GAMMA)
+    algo = algorithm(name)(**(SETTINGS[name] | CHANGES.get(name, {})), gamma=GAMMA)
     env: Any = make(ENV + ("&mix=true" if name in CONTINUOUS else ""), algo.num_envs)
     iterations = ITERATIONS.get(name, 400)
     state = driver.run(algo, env, driver.init(algo, env, SEEDS), iterations, chunk=iterations)

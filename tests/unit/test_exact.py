@@ -191,6 +191,22 @@ def test_returns_and_rewards_to_go_M16(gamma: float) -> None:
 
 @fast
 @given(seeds, discounts)
+def test_nothing_comes_after_a_terminal_state_M20(seed: int, gamma: float) -> None:
+    """Whatever V or Q say of a terminal state, no operator looks at it."""
+    m = process(seed, gamma)
+    rng = np.random.default_rng(seed)
+    v, q = rng.normal(size=5), rng.normal(size=(5, 3))
+    other_v, other_q = v + 7 * np.eye(5)[4], q + 7 * np.eye(5)[4][:, None]
+    np.testing.assert_array_equal(lookahead(m, v), lookahead(m, other_v))
+    np.testing.assert_array_equal(optimality_q(m, q), optimality_q(m, other_q))
+    np.testing.assert_array_equal(
+        evaluate_q(m, a_policy(m, seed), q), evaluate_q(m, a_policy(m, seed), other_q)
+    )
+    assert (lookahead(m, v)[4] == 0).all()
+
+
+@fast
+@given(seeds, discounts)
 def test_optimality_operator_contracts_M47(seed: int, gamma: float) -> None:
     """‖T Q₁ - T Q₂‖ <= γ ‖Q₁ - Q₂‖ in the sup norm, for T* and T^π, of Q and of V; and both keep the order."""
     m = process(seed, gamma)
