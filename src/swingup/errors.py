@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SwingupError(Exception):
@@ -18,6 +19,14 @@ class CheckpointError(SwingupError):
 
 class NonFiniteError(SwingupError):
     """A NaN or an infinity in an observation, a reward, a loss or the parameters."""
+
+
+class EnvironmentFault(SwingupError):
+    """An environment raised an exception, or its answer has a wrong form or a value that cannot be kept."""
+
+    progress: Any = (
+        None  # a `driver.Progress` after the last complete update before the fault, if there is one
+    )
 
 
 class OutputError(SwingupError):
