@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from swingup.presets import PRESETS, UNMEASURED
+from swingup.presets import PRESETS
+from swingup.presets_policy import UNMEASURED
 from swingup.statistics import iqm, mean_ci
 
 RESULTS = Path(__file__).parent / "results"

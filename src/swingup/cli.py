@@ -109,12 +109,10 @@ def train(args: list[str]) -> int:
     human = sys.stderr if "--json" in args else sys.stdout
     if len(names) == 2 and not {"-h", "--help"} & set(args):
         print(f"swingup {swingup.__version__}   {algo} on {env_id}", file=human, flush=True)
-    from swingup.presets import preset
+    from swingup.presets import defaults
 
-    known = preset(algo, env_id) if len(names) == 2 else None
-    options, settings = _train_options(
-        algo, env_id, known.algo if known else algorithm(algo)(), args[len(names) :]
-    )
+    known = defaults(algo, env_id)
+    options, settings = _train_options(algo, env_id, known, args[len(names) :])
     if options.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
     machine.set_up(settings, options.seeds)
@@ -123,11 +121,7 @@ def train(args: list[str]) -> int:
     e = config.Experiment(
         settings,
         env_id,
-        options.env_steps
-        if options.env_steps is not None
-        else known.env_steps
-        if known
-        else config.DEFAULT_ENV_STEPS,
+        known.env_steps if options.env_steps is None else options.env_steps,
         tuple(range(options.seed, options.seed + options.seeds)),
         options.episodes,
         options.log_interval,
@@ -136,7 +130,7 @@ def train(args: list[str]) -> int:
         command=shlex.join(["swingup", "train", *args]),
     )
     out = config.prepare(options.out or _new_directory(algo, env_id))
-    _header(e, out, known is not None, human)
+    _header(e, out, known, human)
     return _run(lambda **how: experiment.execute(e, out, **how), out, options.play, options.json, human)
 
 
@@ -150,15 +144,16 @@ swingup train ALGO ENV --help lists the options and hyperparameters with the def
 """
 
 
-def _train_options(algo: str, env_id: str, settings: Any, args: list[str]) -> tuple[TrainOptions, Any]:
+def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple[TrainOptions, Any]:
     """The options of a run, and beside them every hyperparameter as a flag."""
+    settings = known.algo
     flat = tyro.conf.OmitArgPrefixes
     fields: list[Any] = [
         ("run", flat[TrainOptions], field(default=TrainOptions())),
         ("hyperparameters", flat[type(settings)], field(default=settings)),
     ]
     kind = dataclasses.make_dataclass("TrainCommand", fields, frozen=True)
-    about = f"Train {algo} on {env_id}. The defaults are those of this pair."
+    about = f"Train {algo} on {env_id}. The defaults are {known.about}, for {known.env_steps:,} env steps."
     parsed: Any = parse(kind, f"train {algo} {env_id.partition(':')[2]}", args, description=about)
     return parsed.run, parsed.hyperparameters
 
@@ -211,7 +206,7 @@ def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: Te
     return 0
 
 
-def _header(e: Any, out: Path, is_preset: bool, human: TextIO) -> None:
+def _header(e: Any, out: Path, known: Any, human: TextIO) -> None:
     """Device, seeds, run directory, and the settings that differ from the algorithm's defaults."""
     import jax
 
@@ -220,11 +215,11 @@ def _header(e: Any, out: Path, is_preset: bool, human: TextIO) -> None:
     device = jax.devices()[0]
     first, last = e.seeds[0], e.seeds[-1]
     differing = "   ".join(f"{n}={v}" for n, v in changed(e.algo).items())
-    source = "the preset of this pair" if is_preset else "the algorithm's defaults (there is no preset)"
+    source = known.about if e.algo == known.algo else f"changed from {known.about}"
     print(f"device      {device.device_kind} ({device.platform})", file=human)
     print(f"seeds       {first}" + (f" to {last}" if last > first else ""), file=human)
     print(f"directory   {out}", file=human)
-    print(f"settings    {source}" + (f", and: {differing}" if differing else ""), file=human)
+    print(f"settings    {source}" + (f"\n            {differing}" if differing else ""), file=human)
     print(f"training    {e.env_steps:,} env steps per seed; compiling ...", file=human, flush=True)
 
 
@@ -375,10 +370,11 @@ def show(args: list[str]) -> None:
         for name in ALGOS:
             print(f"{name:<19}{(sys.modules[algorithm(name).__module__].__doc__ or '').splitlines()[0]}")
     else:
-        from swingup.presets import PRESETS
+        from swingup.presets import KINDS, PRESETS
 
-        for (algo, env), p in PRESETS.items():
-            print(f"{algo:<19}{env:<34}{p.env_steps:>12,} env steps   {p.result}")
+        for (algo, env), p in (PRESETS | KINDS).items():
+            where, how = env if ":" in env else f"any of {env}", "tuned" if p.tuned else "not tuned"
+            print(f"{algo:<19}{where:<34}{p.env_steps:>12,} env steps   {how:<12}{p.result}")
 
 
 def check(args: list[str]) -> int:

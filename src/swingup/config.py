@@ -16,7 +16,6 @@ from swingup.envs import canonical
 from swingup.errors import ConfigError, OutputError
 from swingup.types import env_steps
 
-DEFAULT_ENV_STEPS = 500_000
 EPISODES = 100  # of the final evaluation, per seed
 LOG_POINTS, CHECKPOINTS = 100, 20  # per run, unless set
 

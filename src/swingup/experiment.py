@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from swingup import checkpoint, driver, files, hosts, parallel, rollout, settings, types
-from swingup.algos import algorithm, name_of
+from swingup.algos import name_of
 from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSignal, read_rows, to_csv
 from swingup.config import (
-    DEFAULT_ENV_STEPS,
     EPISODES,
     Experiment,
     prepare,
@@ -33,7 +32,7 @@ from swingup.config import (
 )
 from swingup.envs import make, on_host
 from swingup.errors import ConfigError, NonFiniteError
-from swingup.presets import preset
+from swingup.presets import DEFAULT_ENV_STEPS, defaults
 from swingup.spaces import to_env
 from swingup.types import Algorithm, State, VecEnv
 
@@ -114,15 +113,14 @@ def train(
 ) -> Run:
     """Train and evaluate. Every seed is a row of one compiled program.
 
-    `algo` is settings, such as `PPO(lr=1e-3)`, or a name, which takes the preset of that pair if there is
-    one. A float setting may be an array with one value per seed. `env` is an id, a gymnax-style object, an
-    `Env` or a `VecEnv`. `env_steps` counts per seed. `seeds` is how many (0, 1, ...) or which. `out` is a
-    directory for the run's files. `intervals` are `log_interval`, `checkpoint_interval` and `eval_interval`,
-    in iterations. Raises `SwingupError`s.
+    `algo` is settings, such as `PPO(lr=1e-3)`, or a name, which takes the preset of that pair, or else what
+    `swingup.presets.defaults` has. A float setting may be an array with one value per seed. `env` is an id, a
+    gymnax-style object, an `Env` or a `VecEnv`. `env_steps` counts per seed. `seeds` is how many (0, 1, ...) or
+    which. `out` is a directory for the run's files. `intervals` are `log_interval`, `checkpoint_interval` and
+    `eval_interval`, in iterations. Raises `SwingupError`s.
     """
-    known = preset(algo, env) if isinstance(algo, str) and isinstance(env, str) else None
-    if isinstance(algo, str):
-        algo = known.algo if known else algorithm(algo)()
+    known = defaults(algo, env) if isinstance(algo, str) else None
+    algo = known.algo if known else algo
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
     budget = env_steps if env_steps is not None else known.env_steps if known else DEFAULT_ENV_STEPS
     experiment = Experiment(algo, env, budget, seeds, episodes, **intervals)

@@ -17,7 +17,14 @@ class Preset(NamedTuple):
 
     algo: Any
     env_steps: int  # env steps per seed
-    result: str  # greedy evaluation: mean over seeds, and how many
+    result: str  # greedy evaluation: mean over seeds, and how many; or why there is none
+    source: str = "the preset of this pair"
+    tuned: bool = True  # measured on this pair, and it learns it
+
+    @property
+    def about(self) -> str:
+        """What these settings are, in words."""
+        return f"{self.source}, {'tuned' if self.tuned else 'not tuned'} ({self.result})"
 
 
 def made(kind: Any, shared: dict[str, Any], **own: Any) -> Any:
@@ -149,7 +156,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
         result="mean 500.0, worst 500.0 of 10 seeds",
     ),
     ("c51", "gymnax:Breakout-MinAtar"): Preset(
-        made(C51, MINATAR | RAINBOW, v_min=0.0, v_max=25.0), env_steps=1_000_000, result="28.0, one seed"
+        made(C51, MINATAR | RAINBOW, v_min=0.0, v_max=25.0),
+        env_steps=1_000_000,
+        result="28.0, one seed",
+        tuned=False,
     ),
     ("qr_dqn", "gymnax:CartPole-v1"): Preset(
         made(QRDQN, CARTPOLE, quantiles=10), env_steps=100_000, result="mean 500.0, worst 500.0 of 10 seeds"
@@ -185,6 +195,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         env_steps=100_000,
         result="mean 466.0, worst 160.2 of 10 seeds",
+        tuned=False,
     ),
     ("ddpg", "gymnax:Pendulum-v1"): Preset(
         made(DDPG, PENDULUM), env_steps=20_000, result="mean -146.5, worst -155.1 of 10 seeds"
@@ -217,7 +228,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("sac", "envpool:FetchPush-v4"): Preset(
         replace(FETCH, num_envs=4, num_steps=4, replay_ratio=0.25, hidden=(256, 256)),
         env_steps=200_000,
-        result="success 0.04, one seed",
+        result="success 0.04, one seed: others need 1,000,000 env steps",
+        tuned=False,
     ),
     ("sac", "envpool:FetchReach-v4"): Preset(
         FETCH, env_steps=20_000, result="success 1.00, worst 1.00 of 3 seeds"

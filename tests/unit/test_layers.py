@@ -49,6 +49,8 @@ LAYERS = [
     {
         "experiment",
         "presets",
+        "presets_kinds",
+        "presets_policy",
         "presets_replay",
         "presets_tabular",
         "playback",
