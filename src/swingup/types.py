@@ -97,6 +97,7 @@ class VecEnv(Protocol):
     observation_space: Space
     action_space: Space
     jittable: bool  # may this be traced into a compiled program?
+    stateful: bool  # does the object itself hold the state, so that it has one user and `reset` begins anew?
 
     def reset(self, key: Array) -> tuple[EnvState, Obs]: ...
     def draw(self, key: Array, num_steps: int) -> Any: ...

@@ -4,12 +4,17 @@ An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites a
 and those on the host take options behind the name: `task:BitFlip?bits=8`, `gymnasium:Ant-v5?reset_noise_scale=0.2`.
 """
 
+import copy
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
+from swingup.envs.adapters.host import HostVec
+from swingup.envs.adapters.identity import described
 from swingup.envs.names import DEVICE, PROBES, SUITES, WITH_OPTIONS
 from swingup.envs.vec import Hosted, Vec
 from swingup.errors import ConfigError, unknown
@@ -21,7 +26,9 @@ def canonical(name: str) -> str:
 
     A bare name takes the first suite that knows it: those on the device, then Gymnasium, then EnvPool.
     """
+    name, mark, options = name.partition("?")  # an option's value may hold a colon
     suite, colon, full = name.rpartition(":") if name.partition(":")[0] not in SUITES else name.partition(":")
+    full += mark + options
     if colon and suite not in SUITES:
         raise ConfigError(unknown("environment suite", suite, SUITES))
     for candidate in [suite] if colon else SUITES:
@@ -50,20 +57,21 @@ def _knows(suite: str, name: str) -> bool:
     return bare in gymnasium.registry or ":" in bare or bare.startswith("ALE/")
 
 
-def make(name: str | Any, num_envs: int) -> VecEnv:
+def make(name: str | Any, num_envs: int, fresh: bool = False) -> VecEnv:
     """`num_envs` environments by id, from a gymnax-style object, from an `Env`; or a `VecEnv` as it is.
 
     Also from a Gymnasium environment, its constructor, or a Gymnasium vector environment. Environments on the
-    device are one object per id and size; those on the host hold state, so each call opens new ones.
-    Raises `ConfigError` for an unknown id or an object that is none of these.
+    device are one object per id and size; those on the host hold state, so each call opens new ones, and an
+    object that is passed is used itself. With `fresh` it never is: others are made from its constructor or its
+    spec, or it is copied as it stands, so call it before the object is played. `close()` of what is returned
+    closes what this function opened. Raises `ConfigError` for an unknown id, an object that is none of these, and with
+    `fresh` for one that can be neither made again nor copied.
     """
     if isinstance(name, str):
         full = canonical(name)
         return (_make if full.partition(":")[0] in DEVICE else _open)(full, num_envs)
     if hasattr(name, "num_envs") and hasattr(name, "jittable"):
-        if name.num_envs != num_envs:
-            raise ConfigError(f"the environment has num_envs={name.num_envs}, the algorithm wants {num_envs}")
-        return name
+        return _another(name, num_envs) if fresh else _sized(name, num_envs)
     if hasattr(name, "reset_env") and hasattr(name, "step_env"):
         from swingup.envs.adapters.gymnax import GymnaxEnv
 
@@ -71,13 +79,58 @@ def make(name: str | Any, num_envs: int) -> VecEnv:
     if _gymnasiums(name):
         from swingup.envs.adapters.gymnasium import wrap
 
-        return wrap(name, num_envs)  # pyright: ignore[reportArgumentType]
+        return wrap(name, num_envs, fresh=fresh)  # pyright: ignore[reportArgumentType]
     if all(hasattr(name, a) for a in ("reset", "step", "observation_space", "action_space", "name")):
         return Vec(name, num_envs)
     raise ConfigError(
         f"{type(name).__name__} is not an environment: pass an id such as 'CartPole-v1', or an object with "
         "reset_env(key, params) and step_env(key, state, action, params) as in gymnax, or a gymnasium.Env"
     )
+
+
+def _sized(env: VecEnv, num_envs: int) -> VecEnv:
+    if env.num_envs != num_envs:
+        raise ConfigError(f"the environment has num_envs={env.num_envs}, the algorithm wants {num_envs}")
+    return env
+
+
+def _another(env: Any, num_envs: int) -> VecEnv:
+    """`num_envs` environments like those of a `VecEnv`, which is left alone."""
+    if isinstance(env, Vec | Hosted):
+        if env.num_envs == num_envs:
+            return env
+        return Vec(env.env, num_envs) if isinstance(env, Vec) else Hosted(Vec(env.env, num_envs))
+    if isinstance(env, HostVec) and env.source is not None:
+        return make(env.source, num_envs, fresh=True)
+    if not _sized(env, num_envs).stateful:
+        return env
+    try:
+        return copy.deepcopy(env)
+    except Exception:  # it is other people's code: anything may come
+        raise ConfigError(
+            f"{env.name} cannot be copied, and others like it are wanted: pass an id or a constructor instead"
+        ) from None
+
+
+@contextmanager
+def opened(name: str | Any, num_envs: int, fresh: bool = False) -> Iterator[VecEnv]:
+    """`make` for a while: closes afterwards what it opened, whatever happens; a `VecEnv` that is passed stays open."""
+    env: Any = make(name, num_envs, fresh)
+    try:
+        yield env
+    finally:
+        if env is not name and hasattr(env, "close"):
+            env.close()
+
+
+def identity(name: str | Any) -> str:
+    """What an environment is called in files: its full id or, for a user's own, `custom:` and what it is.
+
+    For example `custom:my_module.MyEnv(length=8)`: see `swingup.envs.adapters.identity.described`.
+    """
+    if isinstance(name, Vec | Hosted | HostVec) and isinstance(name.source, str):
+        name = name.source
+    return canonical(name) if isinstance(name, str) else f"custom:{described(name)}"
 
 
 def on_host(name: str | Any) -> bool:
@@ -99,7 +152,9 @@ def _make(name: str, num_envs: int) -> Vec:
     """One object per id and size: compiled programs are cached by the identity of their environment."""
     suite, _, bare = name.partition(":")
     makers = {"gymnax": _gymnax, "probe": _probe, "task": _task, "tabular": _tabular, "brax": _brax}
-    return Vec(makers[suite](bare), num_envs)
+    env = Vec(makers[suite](bare), num_envs)
+    env.source = name
+    return env
 
 
 def _open(name: str, num_envs: int) -> VecEnv:
@@ -107,14 +162,14 @@ def _open(name: str, num_envs: int) -> VecEnv:
     suite, _, rest = name.partition(":")
     bare, options = _options(rest, name)
     if suite == "gymnasium":
-        from swingup.envs.adapters.gymnasium import make_gymnasium
-
-        return make_gymnasium(bare, num_envs, **options)
-    if find_spec("envpool") is None:
+        from swingup.envs.adapters.gymnasium import make_gymnasium as make_host
+    elif find_spec("envpool") is None:
         raise ConfigError(f"{name} needs EnvPool: pip install 'swingup[envpool]'")
-    from swingup.envs.adapters.envpool import make_envpool
-
-    return make_envpool(bare, num_envs, **options)
+    else:
+        from swingup.envs.adapters.envpool import make_envpool as make_host
+    env = make_host(bare, num_envs, **options)
+    env.source = name
+    return env
 
 
 def _options(rest: str, name: str) -> tuple[str, dict[str, Any]]:
@@ -177,4 +232,4 @@ def _probe(bare: str):
     return getattr(probes, bare)()
 
 
-__all__ = ["PROBES", "SUITES", "Hosted", "Vec", "canonical", "make"]
+__all__ = ["PROBES", "SUITES", "Hosted", "Vec", "canonical", "identity", "make", "opened"]

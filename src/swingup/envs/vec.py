@@ -18,12 +18,16 @@ class VecState(NamedTuple):
 class Vec:
     """`num_envs` copies of a pure `Env`, stepped together, in the same-step convention of `Step`."""
 
-    jittable = True
+    jittable, stateful = True, False
 
     def __init__(self, env: Env, num_envs: int):
         self.env, self.num_envs, self.name = env, num_envs, env.name
+        self.source: Any = env  # or the id from which it was made
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward = getattr(env, "goal_reward", None)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def reset(self, key: Array) -> tuple[VecState, Obs]:
         n = self.num_envs
@@ -81,11 +85,14 @@ class Hosted:
     It lets every algorithm run on both paths and be compared, and shows what a host adapter must offer.
     """
 
-    jittable = False
+    jittable, stateful = False, False
 
     def __init__(self, env: Vec):
-        self.env, self.num_envs, self.name = env.env, env.num_envs, env.name
+        self.env, self.num_envs, self.name, self.source = env.env, env.num_envs, env.name, env.source
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward = env.goal_reward
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)
         self.draw = jax.jit(env.draw, static_argnums=1)
+
+    def close(self) -> None:
+        """Nothing is open."""

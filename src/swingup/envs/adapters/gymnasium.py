@@ -1,7 +1,6 @@
 """Gymnasium environments behind `VecEnv`: by id, from an environment, its constructor, or a vector environment."""
 
 import contextlib
-import copy
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +11,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 
+from swingup.envs.adapters.copies import in_processes, release, several, vectors
 from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_vector import VectorPool
 from swingup.envs.adapters.host import HostVec, Outcome, convert, gather, name_of
@@ -92,68 +92,55 @@ def wrap(
     *,
     name: str | None = None,
     reward_sign: bool = False,
+    fresh: bool = False,
 ) -> HostVec:
     """A Gymnasium environment, its constructor, or a vector environment, as a `VecEnv` on the host.
 
-    An environment is used itself and, for more than one, made again from its spec or copied. A vector
-    environment may reset itself in any mode that can be turned into the same-step convention. `reward_sign`:
-    the algorithm sees the sign of each reward, episode returns count the reward itself.
-    Raises `ConfigError` where that is not possible, saying what to do instead.
+    An environment is used itself and, for more than one, made again from its spec or copied; with `fresh` it
+    is left alone, and all are made from it. A vector environment may reset itself in any mode that can be
+    turned into the same-step convention. `reward_sign`: the algorithm sees the sign of each reward, episode
+    returns count the reward itself. Raises `ConfigError` where that is not possible, saying what to do instead.
     """
     if vectorization not in VECTORIZATIONS:
         raise ConfigError(f"vectorization is 'sync' or 'async', not {vectorization!r}")
     if isinstance(source, VectorEnv):
-        if num_envs not in (None, source.num_envs):
-            raise ConfigError(
-                f"the environment has num_envs={source.num_envs}, the algorithm wants {num_envs}"
-            )
-        return HostVec(VectorPool(source, name), reward_sign)
-    count = 1 if num_envs is None else num_envs
-    if count < 1:
+        env = HostVec(_vector_pool(source, num_envs, name, fresh), reward_sign)
+    elif (count := 1 if num_envs is None else num_envs) < 1:
         raise ConfigError(f"num_envs must be at least 1, not {count}")
-    if vectorization == "sync":
-        return HostVec(ListPool(_several(source, count), name), reward_sign)
-    if isinstance(source, gymnasium.Env):
+    elif vectorization == "sync":
+        theirs = int(isinstance(source, gymnasium.Env) and not fresh)
+        env = HostVec(ListPool(several(source, count, fresh), name, theirs), reward_sign)
+    elif isinstance(source, gymnasium.Env):
         raise ConfigError(
             "vectorization='async' needs a constructor, such as lambda: MyEnv(), not an environment"
         )
-    # Processes are spawned: a fork of a process in which JAX has threads may wait for ever.
-    env = AsyncVectorEnv([source] * count, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
-    pool = VectorPool(env, name)
-    pool.goal_reward = rewards_of(source(), pool.observation_space)  # of one in this process
-    return HostVec(pool, reward_sign)
+    else:
+        pool = VectorPool(in_processes([source] * count), name)
+        pool.goal_reward = rewards_of(source(), pool.observation_space)  # of one in this process
+        env = HostVec(pool, reward_sign)
+    env.source = source
+    return env
 
 
-def _several(source: Any, count: int) -> list[gymnasium.Env]:
-    if not isinstance(source, gymnasium.Env):
-        return [source() for _ in range(count)]
-    envs = [source]
-    while len(envs) < count:
-        twin: Any = None
-        # Either may fail in any way: a spec that lacks a wrapper, a handle that cannot be copied.
-        with contextlib.suppress(Exception):
-            twin = gymnasium.make(source.spec) if source.spec else None
-        if type(twin) is not type(source) or type(twin.unwrapped) is not type(source.unwrapped):
-            with contextlib.suppress(Exception):
-                twin = copy.deepcopy(source)
-        if twin is None:
-            raise ConfigError(
-                f"{type(source.unwrapped).__name__} cannot be copied, and {count} are wanted: pass a "
-                "constructor instead, such as lambda: MyEnv(), or use --num-envs 1"
-            )
-        envs.append(twin)
-    return envs
+def _vector_pool(source: VectorEnv, num_envs: int | None, name: str | None, fresh: bool) -> Any:
+    if fresh:
+        others = vectors(source, num_envs or source.num_envs)
+        return ListPool(others, name) if isinstance(others, list) else VectorPool(others, name)
+    if num_envs not in (None, source.num_envs):
+        raise ConfigError(f"the environment has num_envs={source.num_envs}, the algorithm wants {num_envs}")
+    return VectorPool(source, name, theirs=True)
 
 
 class ListPool:
-    """Environments stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others."""
+    """Environments stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others.
 
-    def __init__(self, envs: Sequence[gymnasium.Env], name: str | None = None):
+    The first `theirs` of them were passed by somebody, who closes them.
+    """
+
+    def __init__(self, envs: Sequence[gymnasium.Env], name: str | None = None, theirs: int = 0):
         self.envs, self.num_envs, self.name = list(envs), len(envs), name or name_of(envs[0])
-        first = envs[0]
+        self._open, first = self.envs[theirs:], envs[0]
         for env in envs:
-            if not isinstance(env, gymnasium.Env):
-                raise ConfigError(f"a constructor must return a gymnasium.Env, not {type(env).__name__}")
             if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
                 raise ConfigError(f"{self.name}: the environments of one batch differ in their spaces")
         self.observation_space = convert(first.observation_space, self.name, "observation")
@@ -179,5 +166,6 @@ class ListPool:
         return Outcome(obs, reward, np.array(terminated, bool), np.array(truncated, bool))
 
     def close(self) -> None:
-        for env in self.envs:
-            env.close()
+        release(self._open)
+        while self._open:
+            self._open.pop().close()

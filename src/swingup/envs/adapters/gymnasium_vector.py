@@ -16,10 +16,12 @@ class VectorPool:
     returns, and hands over their last observations. NEXT_STEP spends an env step of each row that ended on
     its reset, which cannot be undone from outside, and is refused. A `SyncVectorEnv` is switched to DISABLED
     in any case: in SAME_STEP, too, it loses last observations of environments that write over their own arrays.
+    One that is `theirs` was passed by somebody, who closes it.
     """
 
-    def __init__(self, env: VectorEnv, name: str | None = None):
+    def __init__(self, env: VectorEnv, name: str | None = None, theirs: bool = False):
         self.env: Any = env
+        self._open = not theirs
         self.num_envs = env.num_envs
         self.name = name or name_of(env)
         self.observation_space = convert(env.single_observation_space, self.name, "observation")
@@ -67,7 +69,9 @@ class VectorPool:
         )
 
     def close(self) -> None:
-        self.env.close()
+        if self._open:
+            self._open = False
+            self.env.close()
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(self.num_envs), rows)

@@ -46,7 +46,9 @@ class Pool(Protocol):
         """Step the rows from `start` on, one for each action."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the environments that were opened here, and none that somebody else holds."""
+        ...
 
 
 class HostVec:
@@ -58,8 +60,9 @@ class HostVec:
     `stacked` says that observations are stacks of frames as `frames` describes them.
     """
 
-    jittable = False
+    jittable, stateful = False, True
     stacked = False
+    source: Any = None  # the id or the object from which it was made
 
     def __init__(self, pool: Pool, reward_sign: bool = False):
         self.pool, self._start, self.reward_sign = pool, 0, reward_sign
@@ -120,7 +123,11 @@ class HostVec:
         return (), Step(*fields)
 
     def close(self) -> None:
-        """Give back what the environments hold: processes, threads, windows."""
+        """Give back what the environments hold: processes, threads, windows. Twice does no harm.
+
+        It closes what was opened here, by an id or a constructor or as a copy; an environment that somebody
+        passed stays open, and is theirs to close.
+        """
         self.pool.close()
 
 

@@ -1,0 +1,131 @@
+"""More Gymnasium environments like one that a user brings: from its constructor, from its spec, or copied.
+
+An environment on the host holds the state of its episode, so it has one user: whoever else wants to play, an
+evaluation for example, gets another one.
+"""
+
+import contextlib
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import gymnasium
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from swingup.envs.adapters.host import name_of
+from swingup.errors import ConfigError
+
+PLAIN = bool, int, float, str
+IN_USE: WeakValueDictionary[int, gymnasium.Env] = WeakValueDictionary()  # by id, as some cannot be hashed
+
+
+def several(source: Any, count: int, fresh: bool = False) -> list[gymnasium.Env]:
+    """`count` environments from an environment or its constructor; with `fresh` the environment is none of them.
+
+    Raises `ConfigError` where an environment can be neither made again nor copied, and where a constructor
+    returns one that is in use.
+    """
+    if not isinstance(source, gymnasium.Env):
+        return claim([source() for _ in range(count)])
+    envs = [] if fresh else [source]
+    while len(envs) < count:
+        envs.append(twin(source, count))
+    return envs
+
+
+def claim(envs: list[gymnasium.Env]) -> list[gymnasium.Env]:
+    """Environments that a constructor returned are in use from now on, until `release`.
+
+    Raises `ConfigError` where one of them is in use already: two users of one state disturb each other.
+    """
+    for env in envs:
+        if not isinstance(env, gymnasium.Env):
+            raise ConfigError(f"a constructor must return a gymnasium.Env, not {type(env).__name__}")
+        inner = env.unwrapped
+        if IN_USE.get(id(inner)) is inner:
+            release(envs)
+            raise ConfigError(
+                f"{name_of(env)}: the constructor returned the same environment twice, or one that is in use: "
+                "build a new one in each call"
+            )
+        IN_USE[id(inner)] = inner
+    return envs
+
+
+def release(envs: Sequence[gymnasium.Env]) -> None:
+    """These are not in use any more."""
+    for env in envs:
+        if isinstance(env, gymnasium.Env):
+            IN_USE.pop(id(env.unwrapped), None)
+
+
+def twin(source: gymnasium.Env, count: int = 1) -> gymnasium.Env:
+    """Another environment like this one: made from its spec if that gives the same, or else a copy.
+
+    Raises `ConfigError` where neither can be had.
+    """
+    made: Any = None
+    # Either may fail in any way: a spec that lacks a wrapper, a handle that cannot be copied.
+    with contextlib.suppress(Exception):
+        made = gymnasium.make(source.spec) if source.spec else None
+    if made is not None and not _alike(made, source):
+        with contextlib.suppress(Exception):
+            made.close()
+        made = None
+    if made is None:
+        with contextlib.suppress(Exception):
+            made = copy.deepcopy(source)
+    if made is None:
+        raise ConfigError(
+            f"{type(source.unwrapped).__name__} cannot be copied, and {count} are wanted beside what plays "
+            "already: pass a constructor instead, such as lambda: MyEnv(), or use --num-envs 1"
+        )
+    return made
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Are all layers of the same classes, with the same plain attributes? A user may have set one after `make`."""
+    while True:
+        if type(a) is not type(b):
+            return False
+        first, second = (
+            {k: v for k, v in vars(x).items() if isinstance(v, PLAIN) and not k.startswith("_")}
+            for x in (a, b)
+        )
+        if first != second:
+            return False
+        if not isinstance(a, gymnasium.Wrapper):
+            return True
+        a, b = a.env, b.env
+
+
+def vectors(source: VectorEnv, count: int) -> VectorEnv | list[gymnasium.Env]:
+    """`count` new environments like those of a user's vector environment.
+
+    From its constructors, its spec, or as a copy, which has as many as it has. Raises `ConfigError`.
+    """
+    if type(source) in (SyncVectorEnv, AsyncVectorEnv) and isinstance(source.env_fns, list | tuple):  # pyright: ignore
+        functions: Any = source.env_fns  # pyright: ignore[reportAttributeAccessIssue]
+        functions = [functions[i % len(functions)] for i in range(count)]
+        if type(source) is SyncVectorEnv:
+            return claim([make() for make in functions])
+        return in_processes(functions)
+    made: Any = None
+    with contextlib.suppress(Exception):
+        spec: Any = source.spec
+        made = gymnasium.make_vec(spec, num_envs=count) if spec else None
+    if (made is None or type(made) is not type(source)) and count == source.num_envs:
+        with contextlib.suppress(Exception):
+            made = copy.deepcopy(source)
+    if made is None:
+        raise ConfigError(
+            f"{type(source).__name__} with its {source.num_envs} environments cannot be made again or copied, and "
+            f"{count} more are wanted: pass the constructor of one environment instead, such as lambda: MyEnv()"
+        )
+    return made
+
+
+def in_processes(functions: Sequence[Callable[[], gymnasium.Env]]) -> AsyncVectorEnv:
+    """A process for each. They are spawned: a fork of a process in which JAX has threads may wait for ever."""
+    return AsyncVectorEnv(functions, context="spawn", autoreset_mode=AutoresetMode.DISABLED)
