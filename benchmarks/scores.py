@@ -139,8 +139,8 @@ def cpu_model() -> str:
 
 def table() -> str:
     """The stored results as Markdown."""
-    columns = "algorithm|env|env steps per seed|seeds|mean|95 % CI|IQM|worst seed|bar|met|published best"
-    rows, commands = ["| " + columns.replace("|", " | ") + " |", "|---" * 11 + "|"], []
+    columns = "algorithm|env|env steps per seed|seeds|mean|95 % CI|IQM|worst seed|in training|bar|met|published best"
+    rows, commands = ["| " + columns.replace("|", " | ") + " |", "|---" * 12 + "|"], []
     for algo, env in PRESETS:
         path = RESULTS / "scores" / f"{named(algo, env)}.json"
         if not path.exists():
@@ -154,7 +154,10 @@ def table() -> str:
     about = (
         "Presets. The score of a seed is the mean return of the greedy policy over 100 fresh episodes (or as many"
         " as the row says) after the last update; the table gives the mean over seeds, a percentile-bootstrap"
-        " 95 % interval of it, the interquartile mean and the worst seed. Environments without a suite's name are"
+        " 95 % interval of it, the interquartile mean and the worst seed; beside them the mean return of the last"
+        " 100 episodes in training, with exploration. Breakout-MinAtar has two first states and no chance after"
+        " them, so a greedy score there is the mean of two episodes, and one loop without a brick can halve it:"
+        " the column beside it is the better measure. Environments without a suite's name are"
         " gymnax 1.0.1; its MinAtar has the minimal action set and no sticky actions. Published numbers are single"
         " runs of tuned settings (RL Zoo, on Gymnasium's versions of the classic tasks), running means in training"
         " over four seeds (SLM-Lab), means of ten seeds"
@@ -177,7 +180,9 @@ def cells(algo: str, env: str, r: dict[str, Any]) -> list[Any]:
     episodes = r["evaluation"]["episodes"]
     seeds = len(x) if episodes == 100 else f"{len(x)} ({episodes} episodes each)"
     start = [algo, env.removeprefix("gymnax:"), f"{r['env_steps']:,}", seeds, f"{x.mean():.2f}", interval]
-    return [*start, f"{iqm(x):.2f}", f"{x.min():.2f}", shown, met, published or "–"]
+    ended = [value for value in r["train_return"] if value is not None]  # a seed may have ended no episode
+    training = f"{np.mean(ended):.2f}" if ended else "–"
+    return [*start, f"{iqm(x):.2f}", f"{x.min():.2f}", training, shown, met, published or "–"]
 
 
 def random_return(name: str, episodes: int = 100, at_once: int = 10) -> float:
