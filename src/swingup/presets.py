@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from swingup.algos import algorithm
-from swingup.envs import canonical, make
-from swingup.envs.names import DEVICE
+from swingup.envs import canonical, opened
 from swingup.presets_kinds import KINDS, kind
 from swingup.presets_policy import PRESETS as POLICY
 from swingup.presets_replay import PRESETS as REPLAY
@@ -58,8 +57,5 @@ def defaults(algo: str, env: Any) -> Preset:
 
 def continuous(env: Any, num_envs: int) -> bool:
     """Are the actions of this environment vectors of real numbers?"""
-    opened = make(env, num_envs)
-    space = opened.action_space
-    if isinstance(env, str) and canonical(env).partition(":")[0] not in DEVICE:
-        opened.close()  # pyright: ignore[reportAttributeAccessIssue]
-    return isinstance(space, Box) and space.dtype == "float32"
+    with opened(env, 1 if isinstance(env, str) else num_envs) as own:
+        return isinstance(own.action_space, Box)
