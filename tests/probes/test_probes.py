@@ -1,5 +1,6 @@
 """Every algorithm must find the exact values and actions of the probe environments (Andy Jones 2021)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from conftest import SEEDS, half_of
 from swingup import driver
 from swingup.algos import algorithm
 from swingup.critics import each
 from swingup.envs import PROBES, Vec, probes
 from swingup.spaces import Discrete, to_env
 
-SEEDS = [0, 1, 2]
 GAMMA = 0.8
 SETTINGS: dict[str, dict[str, Any]] = {
     "vpg": {
@@ -138,7 +139,7 @@ PAIRS = [
 ]
 
 
-def trained(algo: Any, tasks: list[probes.Probe], iterations: int) -> Any:
+def trained(algo: Any, tasks: list[probes.Probe], iterations: int, seeds: Sequence[int] = SEEDS) -> Any:
     """What is learnt of each task with each seed: [tasks, seeds]."""
 
     def one(which, key):
@@ -146,7 +147,7 @@ def trained(algo: Any, tasks: list[probes.Probe], iterations: int) -> Any:
         state = algo.init(env, key)
         return jax.lax.fori_loop(0, iterations, lambda i, s: algo.step(env, s)[0], state).learner
 
-    keys = jnp.stack([driver.root_key(seed, "train") for seed in SEEDS])
+    keys = jnp.stack([driver.root_key(seed, "train") for seed in seeds])
     every_seed = jax.vmap(one, (None, 0))
     return jax.jit(jax.vmap(every_seed, (0, None)))(jnp.arange(len(tasks)), keys)
 
@@ -164,36 +165,42 @@ def value_of(algo: Any, learner: Any, obs: jax.Array) -> jax.Array:
     return learner.params.value(obs)[0]
 
 
-def faults(algo: Any, learner: Any, task: probes.Probe) -> list[str]:
-    """What the learners [S] of a task get wrong in it."""
-    wrong = []
+def misses(algo: Any, learner: Any, task: probes.Probe) -> dict[str, np.ndarray]:
+    """For everything that learners [S] of a task must know, how far off each is: [S], 1 is the bound.
+
+    Values within 0.05 of their scale; the best action, and at random with a probability above 0.9; a number within 0.1.
+    """
+    found = {}
     for obs, (value, action) in task.solution(GAMMA).items():
         batch = jnp.array([obs])
-        found = np.asarray(jax.vmap(lambda learner: value_of(algo, learner, batch))(learner))  # noqa: B023
-        if np.abs(found - value).max() > 0.05 * max(1.0, abs(value)):
-            wrong.append(f"V{obs} is {value}, not {found}")
+        got = np.asarray(jax.vmap(lambda learner: value_of(algo, learner, batch))(learner))  # noqa: B023
+        found[f"V{obs} is {value}"] = np.abs(got - value) / (0.05 * max(1.0, abs(value)))
         if action is None:
             continue
         chosen = jax.vmap(lambda learner: algo.act(learner, batch)[0])(learner)  # noqa: B023
         if isinstance(action, float):
-            good = bool(np.all(np.abs(to_env(task.action_space, chosen)[..., 0] - action) < 0.1))
+            off = np.abs(to_env(task.action_space, chosen)[..., 0] - action)[:, 0] / 0.1
         else:
-            good = bool(np.all(chosen == action))
+            off = 2.0 * np.asarray(chosen[:, 0] != action)
             if not hasattr(learner, "replay"):
                 pi = jax.vmap(lambda learner: learner.params.policy(batch))(learner)  # noqa: B023
-                good &= bool(np.all(jnp.exp(pi.log_prob(jnp.full((len(SEEDS), 1), action))) > 0.9))
-        if not good:
-            wrong.append(
-                f"the best action in {obs} is {action}, not {np.ravel(chosen)}, or it is not likely enough"
-            )
-    return [f"{task.name}: {text}: look at {task.failure}" for text in wrong]
+                p = jnp.exp(pi.log_prob(jnp.full((len(off), 1), action)))[:, 0]
+                off = np.maximum(off, (1 - np.asarray(p)) / 0.1)
+        found[f"the best action in {obs} is {action}"] = off
+    return {f"{task.name}: {text}: look at {task.failure}": x for text, x in found.items()}
+
+
+def missed(name: str, kind: str, seeds: Sequence[int] = SEEDS) -> tuple[Any, Any, dict[str, np.ndarray]]:
+    """An algorithm, what it learnt [tasks, S], and its misses [S] in all probes of a kind."""
+    algo, tasks = algorithm(name)(**SETTINGS[name], gamma=GAMMA), tasks_of(kind)
+    learners = trained(algo, tasks, ITERATIONS.get(name, OFF_POLICY_ITERATIONS), seeds)
+    rows = [jax.tree.map(lambda x, i=i: x[i], learners) for i in range(len(tasks))]
+    found = [misses(algo, row, task) for task, row in zip(tasks, rows, strict=True)]
+    return algo, rows, {text: x for one in found for text, x in one.items()}
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_probes_are_solved(name: str, kind: str) -> None:
-    """All seeds reach the exact values within 0.05 of their scale, and act well; at random: with probability > 0.9."""
-    algo, tasks = algorithm(name)(**SETTINGS[name], gamma=GAMMA), tasks_of(kind)
-    learners = trained(algo, tasks, ITERATIONS.get(name, OFF_POLICY_ITERATIONS))
-    rows = [jax.tree.map(lambda x, i=i: x[i], learners) for i in range(len(tasks))]
-    wrong = [text for task, row in zip(tasks, rows, strict=True) for text in faults(algo, row, task)]
+    """Half of the seeds reach each exact value within 0.05 of its scale, and act well: see `misses`."""
+    wrong = [f"{text}, not {x}" for text, x in missed(name, kind)[2].items() if half_of(x) > 1]
     assert not wrong, "\n".join(wrong)

@@ -1,5 +1,6 @@
 """Hindsight: goals from the same episode, not earlier, not beyond its end; rewards and ends of the new goal."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import swingup
-from conftest import assert_close, small
+from conftest import SEEDS, assert_close, half_of, small
 from swingup import driver, hindsight, replay
 from swingup.envs import Hosted, make
 from swingup.envs.adapters.goals import distance_reward, goal_reward
@@ -313,23 +314,24 @@ def test_both_loops_learn_the_same_with_hindsight() -> None:
 
 @pytest.mark.slow
 def test_bits_are_solved_with_hindsight_and_not_without() -> None:
-    from swingup.algos.dqn import DQN
+    """Six flips are needed on average, and the last is free; without hindsight the goal is hardly ever met."""
+    assert half_of(-flipped(4, SEEDS)) < 8
+    assert half_of(flipped(0, SEEDS)) < -10
 
-    scores = {}
-    for k in (4, 0):
-        algo = DQN(
-            hindsight=k,
-            num_steps=16,
-            replay_ratio=0.5,
-            batch_size=128,
-            hidden=(128,),
-            lr=1e-3,
-            target_period=1,
-            tau=0.05,
-            gamma=0.98,
-            epsilon_decay=1e4,
-        )
-        run = swingup.train(algo, "task:BitFlip?bits=12", env_steps=30_000, seeds=range(3), episodes=50)
-        scores[k] = run.final_return
-    assert scores[4].min() > -8, scores  # 6 flips on average, of which the last is free
-    assert scores[0].max() < -10, scores
+
+def flipped(k: int, seeds: Sequence[int]) -> np.ndarray:
+    """The final return of each seed on 12 bits, with k goals of hindsight for each that was meant: [S]."""
+    algo = DQN(
+        hindsight=k,
+        num_steps=16,
+        replay_ratio=0.5,
+        batch_size=128,
+        hidden=(128,),
+        lr=1e-3,
+        target_period=1,
+        tau=0.05,
+        gamma=0.98,
+        epsilon_decay=1e4,
+    )
+    run = swingup.train(algo, "task:BitFlip?bits=12", env_steps=30_000, seeds=seeds, episodes=50)
+    return run.final_return
