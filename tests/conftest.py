@@ -185,6 +185,8 @@ OPTIMISED = (
     "regulator",
     "bandit",
     "one_hot_states",
+    "probes_are_solved",
+    "find_the_exact_answer",
 )
 
 

@@ -233,8 +233,8 @@ def test_a_phenomenon_that_does_not_appear_is_an_error(staged: Any, tmp_path: Pa
 
 def test_demonstrations_are_listed_and_named(capsys: Any) -> None:
     assert command("list") == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in lab.LABS)
+    listed = [line.split("  ", 1) for line in capsys.readouterr().out.splitlines()]
+    assert {name: about.strip() for name, about in listed} == lab.LABS
     assert command("deadly-trial") == 2
     assert "did you mean 'deadly-triad'" in capsys.readouterr().err
 

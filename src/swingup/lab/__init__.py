@@ -82,8 +82,9 @@ def command(args: list[str]) -> int:
 
     options = parse(LabOptions, "lab", args, description="Demonstrate a result of theory.")
     if options.name == "list":
+        wide = max(map(len, LABS)) + 2
         for name, about in LABS.items():
-            print(f"{name:<20}{about}")
+            print(f"{name:<{wide}}{about}")
         return 0
     report = demonstrate(options.name, options.seed)
     print(f"what to look at: {report.look}\n")
