@@ -21,6 +21,7 @@ import shlex
 import sys
 import textwrap
 import tokenize
+import typing
 from functools import cache, cached_property
 from typing import Any
 from unittest import mock
@@ -30,6 +31,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import swingup
+from swingup import ranges
 
 
 def find(path: str) -> Any:
@@ -53,16 +55,28 @@ def fields(cls: type) -> list[tuple[str, str, str, str]]:
         if token.type == tokenize.COMMENT and not token.string.startswith(("# pyright", "# noqa", "# type:"))
     }
     body = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)).body
+    kinds = typing.get_type_hints(cls, include_extras=True)
     return [
         (
             ast.unparse(node.target),
-            ast.unparse(node.annotation),
+            spelled(kinds[ast.unparse(node.target)], ast.unparse(node.annotation)),
             "" if node.value is None else ast.unparse(node.value),
             comments.get(node.end_lineno or 0, ""),
         )
         for node in body
         if isinstance(node, ast.AnnAssign)
     ]
+
+
+def spelled(kind: Any, annotation: str) -> str:
+    """The type of a field as its table shows it: with the range that `swingup.ranges` puts beside it."""
+    if kind == ranges.Widths:
+        return "int, or several"
+    one = typing.get_args(kind)[0] if ranges.is_optional(kind) else kind
+    base, within = ranges.parts(one)
+    if within == ranges.Within():
+        return annotation
+    return f"{base.__name__} in {within}" + (", or None" if ranges.is_optional(kind) else "")
 
 
 class Settings(SphinxDirective):

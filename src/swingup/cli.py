@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeVar
+from typing import Any, Literal, TextIO
 
 import tyro
 
@@ -17,6 +17,7 @@ import swingup
 from swingup import machine
 from swingup.algos import ALGOS, algorithm
 from swingup.errors import ConfigError, SwingupError, unknown
+from swingup.flags import parse
 
 HELP = """\
 swingup: deep reinforcement learning that reads like the papers
@@ -36,8 +37,6 @@ usage: swingup COMMAND ...          swingup COMMAND --help lists a command's opt
   --version        print the version
   --debug          with any command: show the traceback of an error
 """
-
-Options = TypeVar("Options")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,11 +69,6 @@ def dispatch(args: list[str]) -> int:
     if args[0] not in COMMANDS:
         raise ConfigError(unknown("command", args[0], COMMANDS))
     return COMMANDS[args[0]](args[1:]) or 0
-
-
-def parse(kind: type[Options], command: str, args: list[str], **how: Any) -> Options:
-    """Options from flags; tyro exits with 2 and names the nearest flag if one is wrong."""
-    return tyro.cli(kind, args=args, prog=f"swingup {command}", **how)
 
 
 # --- train and resume --------------------------------------------------------------------------------------

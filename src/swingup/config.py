@@ -4,6 +4,7 @@ import dataclasses
 import math
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from swingup import files, settings
+from swingup import files, ranges, settings
 from swingup.envs import canonical
-from swingup.errors import ConfigError, OutputError
+from swingup.errors import ConfigError, OutputError, unknown
+from swingup.ranges import Count, Seed, Whole, parts, plain, settle
 from swingup.types import env_steps
 
 EPISODES = 100  # of the final evaluation, per seed
@@ -26,33 +28,28 @@ class Experiment:
 
     algo: Any
     env: Any  # an id, or an environment object
-    env_steps: int  # per seed
-    seeds: tuple[int, ...]
-    episodes: int = EPISODES
-    log_interval: int = 0  # iterations; 0: a hundredth of the run
-    checkpoint_interval: int = 0  # iterations; 0: a twentieth of the run
-    eval_interval: int = 0  # iterations between evaluations in training; 0: only at the end
+    env_steps: Count  # per seed
+    seeds: tuple[Seed, ...]
+    episodes: Count = EPISODES
+    log_interval: Whole = 0  # iterations; 0: a hundredth of the run
+    checkpoint_interval: Whole = 0  # iterations; 0: a twentieth of the run
+    eval_interval: Whole = 0  # iterations between evaluations in training; 0: only at the end
     command: str = ""
 
     def __post_init__(self):
-        if self.env_steps < 1:
-            raise ConfigError(f"env_steps must be at least 1, not {self.env_steps}")
+        settle(self)
         if self.env_steps <= env_steps(self.algo, 0):
             raise ConfigError(
                 f"env_steps={self.env_steps} would end in the warm-up of {env_steps(self.algo, 0)} env steps: "
                 "ask for more env steps, or for a shorter --warmup"
             )
-        if not self.seeds:
-            raise ConfigError("at least one seed is needed")
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:
-            raise ConfigError(f"seeds must be distinct integers from 0 to 2^32 - 1, not {list(self.seeds)}")
-        if self.episodes < 1:
-            raise ConfigError(f"episodes must be at least 1, not {self.episodes}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds must be distinct, not {list(self.seeds)}")
         for f in dataclasses.fields(self.algo):
-            size = np.size(getattr(self.algo, f.name)) if f.type is float else 1
-            if f.type is float and np.ndim(getattr(self.algo, f.name)) and size != len(self.seeds):
+            value = getattr(self.algo, f.name)
+            if isinstance(value, np.ndarray) and len(value) != len(self.seeds):
                 raise ConfigError(
-                    f"{f.name} has {size} values for {len(self.seeds)} seeds; give one per seed"
+                    f"{f.name} has {len(value)} values for {len(self.seeds)} seeds; give one per seed"
                 )
 
     @property
@@ -95,8 +92,9 @@ class Experiment:
     @staticmethod
     def from_json(data: Any, env: Any = None) -> "Experiment":
         """Raises `ConfigError` for anything that `to_json` would not have written."""
+        others = "algo", "env", "seeds"
         kinds = {
-            f.name: f.type for f in dataclasses.fields(Experiment) if f.name not in ("algo", "env", "seeds")
+            name: parts(kind)[0] for name, kind in ranges.kinds(Experiment).items() if name not in others
         }
         if not isinstance(data, dict) or data.get("format") != 1:
             raise ConfigError("config.json is not of format 1")
@@ -115,6 +113,49 @@ class Experiment:
         return Experiment(algo, name if env is None else env, seeds=tuple(seeds), **options)
 
 
+def seeds_of(seeds: Any) -> Any:
+    """Which seeds: as they are listed, or 0, 1, ... of a number of them. Raises `ConfigError`."""
+    try:
+        return tuple(seeds)
+    except TypeError:  # it is no list of them
+        return tuple(range(plain("seeds", Count, seeds)))
+
+
+ELSEWHERE = {
+    "total_timesteps": "env_steps",
+    "total_steps": "env_steps",
+    "timesteps": "env_steps",
+    "steps": "env_steps",
+    "num_seeds": "seeds",
+    "n_seeds": "seeds",
+    "random_state": "seeds",
+    "n_eval_episodes": "episodes",
+    "eval_episodes": "episodes",
+    "eval_freq": "eval_interval",
+    "save_freq": "checkpoint_interval",
+    "logdir": "out",
+    "log_dir": "out",
+    "save_dir": "out",
+    "path": "out",
+    "progress_bar": "verbose",
+}  # other libraries' names of what `swingup.train` takes
+OPTIONS = (
+    *("env_steps", "seeds", "out", "episodes", "verbose"),
+    *("log_interval", "checkpoint_interval", "eval_interval"),
+)
+
+
+def misnamed(given: Iterable[str], algo: Any) -> str:
+    """What to say of arguments that `swingup.train` does not take."""
+    name = next(iter(given))
+    if name in ELSEWHERE:
+        return f"swingup.train takes no {name}: it is called {ELSEWHERE[name]} here"
+    if name in {f.name for f in dataclasses.fields(algo)}:
+        cls = type(algo).__name__
+        return f"{name} is a hyperparameter: swingup.train(swingup.{cls}({name}=...), env, ...)"
+    return unknown("argument of swingup.train", name, OPTIONS)
+
+
 def versions() -> dict[str, str]:
     """Of Python and of the packages that can change a number; of environments on the host if they are used."""
     packages = ["swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy"]
@@ -124,6 +165,7 @@ def versions() -> dict[str, str]:
 
 def prepare(path: Path) -> Path:
     """An empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
+    path = files.home(path)
     if (path / "config.json").exists():
         raise OutputError(f"{path} holds a run: choose another --out, or continue it: swingup resume {path}")
     try:
@@ -139,6 +181,7 @@ def write_config(experiment: Experiment, path: Path) -> None:
 
 def read_config(path: Path, env: Any = None) -> Experiment:
     """Raises `ConfigError` if the directory holds no run, or a damaged one."""
+    path = files.home(path)
     if not (path / "config.json").exists():
         raise ConfigError(f"{path} is not a run directory: it has no config.json")
     return Experiment.from_json(files.read_json(path / "config.json", error=ConfigError), env)

@@ -20,7 +20,7 @@ from matplotlib.rcsetup import cycler
 from PIL import Image
 
 from swingup.errors import ConfigError, unknown
-from swingup.files import read_bytes, read_json, write_atomic
+from swingup.files import home, read_bytes, read_json, write_atomic
 from swingup.statistics import MIN_RUNS, bootstrap_band, iqm
 
 INDEX = ["seed", "iteration", "env_steps", "seconds"]  # the columns every metrics.csv starts with
@@ -48,7 +48,7 @@ def load_metrics(run_dir: str | Path) -> dict[str, np.ndarray]:
     A last line without newline was torn by a crash; it is left out, with a warning, as its last number may be
     cut short. Raises ConfigError, naming the file, if it is missing, empty or damaged.
     """
-    path, table = Path(run_dir) / "metrics.csv", []
+    path, table = home(run_dir) / "metrics.csv", []
     *lines, torn = read_bytes(path, limit=2**30, error=ConfigError).decode(errors="replace").split("\n")
     if torn:
         warnings.warn(f"{path}: left out the last line, which was not written to its end", stacklevel=2)
@@ -86,7 +86,7 @@ def plot(
     if smooth < 1 or not runs:
         raise ConfigError(f"need at least one run and smooth >= 1; got {len(runs)} runs, smooth={smooth}")
     groups: dict[str, list[Path]] = {}
-    for run in map(Path, runs):
+    for run in map(home, runs):
         groups.setdefault(_identity(run), []).append(run)
     heads, most = [json.loads(key) for key in groups], max(50, MAX_POINTS // len(groups))
     series = [_series(group, metric, x, smooth) for group in groups.values()]
@@ -96,7 +96,7 @@ def plot(
     env = heads[0][1] if len({head[1] for head in heads}) == 1 else ""
     with matplotlib.rc_context(STYLE):
         figure = _draw(curves, statistic, {"title": env if title is None else title, **texts})
-        return _write(Path(out), figure, curves, x)
+        return _write(home(out), figure, curves, x)
 
 
 def _identity(run: Path) -> str:

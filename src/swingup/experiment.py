@@ -25,8 +25,10 @@ from swingup.callbacks import Checkpoint, Console, CSVLog, Evaluate, StopOnSigna
 from swingup.config import (
     EPISODES,
     Experiment,
+    misnamed,
     prepare,
     read_config,
+    seeds_of,
     versions,
     write_config,
 )
@@ -109,28 +111,33 @@ def train(
     out: str | Path | None = None,
     episodes: int = EPISODES,
     verbose: bool = False,
-    **intervals: Any,
+    log_interval: int = 0,
+    checkpoint_interval: int = 0,
+    eval_interval: int = 0,
+    **unknown: Any,
 ) -> Run:
     """Train and evaluate. Every seed is a row of one compiled program.
 
     `algo` is settings, such as `PPO(lr=1e-3)`, or a name, which takes the preset of that pair, or else what
     `swingup.presets.defaults` has. A float setting may be an array with one value per seed. `env` is an id, a
     gymnax-style object, an `Env` or a `VecEnv`. `env_steps` counts per seed. `seeds` is how many (0, 1, ...) or
-    which. `out` is a directory for the run's files. `intervals` are `log_interval`, `checkpoint_interval` and
-    `eval_interval`, in iterations. Raises `SwingupError`s.
+    which. `out` is a directory for the run's files. The intervals are in iterations; 0 chooses, and evaluates
+    only at the end. Raises `SwingupError`s, those of wrong settings before anything is trained.
     """
     known = defaults(algo, env) if isinstance(algo, str) else None
     algo = known.algo if known else algo
-    seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
+    if unknown:
+        raise ConfigError(misnamed(unknown, algo))
     budget = env_steps if env_steps is not None else known.env_steps if known else DEFAULT_ENV_STEPS
-    experiment = Experiment(algo, env, budget, seeds, episodes, **intervals)
+    intervals = log_interval, checkpoint_interval, eval_interval
+    experiment = Experiment(algo, env, budget, seeds_of(seeds), episodes, *intervals)
     path = None if out is None else prepare(Path(out))
     return execute(experiment, path, console=Console() if verbose else None)
 
 
 def resume(path: str | Path, *, env_steps: int | None = None, env: Any = None, **options: Any) -> Run:
     """Continue a run from its newest checkpoint, to `env_steps` per seed (default: as it was meant to)."""
-    path = Path(path)
+    path = files.home(path)
     experiment = read_config(path, env)
     if env_steps is not None:
         # The intervals stay what they were: a longer run must log at the same points.
@@ -147,7 +154,7 @@ def resume(path: str | Path, *, env_steps: int | None = None, env: Any = None, *
 
 def load(path: str | Path, *, env: Any = None) -> Run:
     """The run in a directory, from its newest checkpoint. Nothing in it is executed."""
-    path = Path(path)
+    path = files.home(path)
     experiment = read_config(path, env)
     state, manifest = restore(experiment, path)
     done = (path / "result.json").exists()

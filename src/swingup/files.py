@@ -68,6 +68,14 @@ class Fs:
 FS = Fs()
 
 
+def home(path: str | Path) -> Path:
+    """The path with `~` as the home directory. Raises `OutputError` where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise OutputError(f"{path}: {error}") from error
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """The one sentence a user reads when `path` cannot be written."""
     return OutputError(f"cannot write {path}: {error.strerror or error}")

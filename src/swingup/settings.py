@@ -1,12 +1,12 @@
 """Settings as JSON and back: strict, so that a damaged or foreign file is refused with a message."""
 
 import dataclasses
-import types
 import typing
 from typing import Any
 
 import numpy as np
 
+from swingup import ranges
 from swingup.algos import algorithm, name_of
 from swingup.errors import ConfigError, unknown
 
@@ -17,7 +17,7 @@ def to_json(algo: Any) -> dict[str, Any]:
     def plain(x):
         if isinstance(x, tuple):
             return list(x)
-        return np.asarray(x, np.float64).tolist() if hasattr(x, "shape") else x
+        return x.astype(np.float64).tolist() if isinstance(x, np.ndarray) else x
 
     return {"name": name_of(algo)} | {f.name: plain(getattr(algo, f.name)) for f in dataclasses.fields(algo)}
 
@@ -27,7 +27,7 @@ def from_json(data: Any) -> Any:
     if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         raise ConfigError("the algorithm's settings must be an object with a name")
     cls = algorithm(data["name"])
-    fields = {f.name: f.type for f in dataclasses.fields(cls)}
+    fields = ranges.kinds(cls)
     values = {}
     for name, value in data.items():
         if name == "name":
@@ -39,19 +39,17 @@ def from_json(data: Any) -> Any:
 
 
 def _checked(name: str, kind: Any, value: Any) -> Any:
-    """`value` as a field of type `kind`."""
-    if isinstance(kind, types.UnionType):
-        kinds = [k for k in typing.get_args(kind) if k is not type(None)]
-        return None if value is None else _checked(name, kinds[0], value)
-    if typing.get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(_checked(name, typing.get_args(kind)[0], v) for v in value)
-    if kind is float and isinstance(value, list) and value and all(type(v) in (int, float) for v in value):
-        return np.asarray(value, np.float32)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is kind:
+    """`value` if `to_json` may have written it for a field of type `kind`; its range is checked with all others'."""
+    if ranges.is_optional(kind):
+        return None if value is None else _checked(name, typing.get_args(kind)[0], value)
+    base = ranges.parts(kind)[0]
+    if typing.get_origin(base) is tuple and isinstance(value, list):
+        return tuple(_checked(name, typing.get_args(base)[0], v) for v in value)
+    number = type(value) in (int, float)
+    per_seed = isinstance(value, list) and value and all(type(v) in (int, float) for v in value)
+    if (base is float and (number or per_seed)) or type(value) is base:
         return value
-    raise ConfigError(f"{name} must be of type {getattr(kind, '__name__', kind)}, not {value!r}")
+    raise ConfigError(f"{name} must be {ranges.called(base)}, not {ranges.shown(value)}")
 
 
 def changed(algo: Any) -> dict[str, Any]:

@@ -4,20 +4,18 @@ Axes are named in brackets: `T` env steps of one rollout, `N` environments, `S` 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, dataclass_transform
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
 from jax import Array
 
+from swingup.ranges import is_traced, kinds, settle
 from swingup.spaces import Space
 
 Obs = Any
 EnvState = Any
 Cls = TypeVar("Cls")
-Ratio = Annotated[
-    float, "static"
-]  # a float hyperparameter that decides how long a loop is: never a traced leaf
 
 
 class Transition(NamedTuple):
@@ -129,12 +127,38 @@ Act = Callable[[Obs, Array], tuple[Array, Any]]  # observations and noise to act
 
 @dataclass_transform(frozen_default=True)
 def hyperparameters(cls: type[Cls]) -> type[Cls]:
-    """Make a class a frozen dataclass whose `float` fields are traced leaves and all others static.
+    """Make a class a frozen dataclass of plain values, whose `float` fields are traced leaves and all others static.
 
     So a change of a float never recompiles, and a batch of settings is a `vmap`. Inside methods a float
-    field may be a tracer: no Python `if` on it, no shape from it.
+    field may be a tracer: no Python `if` on it, no shape from it. Before the class's own `__post_init__`,
+    every value is made plain and held to the range that its annotation names, as `ranges.settle` says.
     """
+    checks = [vars(c)["__post_init__"] for c in cls.__mro__ if "__post_init__" in vars(c)][:1]
+
+    def __post_init__(self):
+        settle(self)
+        for check in checks:
+            check(self)
+
+    cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
     cls = dataclass(frozen=True)(cls)
-    traced = [f.name for f in fields(cls) if f.type in (float, "float")]  # pyright: ignore[reportArgumentType]
-    static = [f.name for f in fields(cls) if f.name not in traced]  # type: ignore
-    return jax.tree_util.register_dataclass(cls, traced, static)
+    traced = tuple(name for name, kind in kinds(cls).items() if is_traced(kind))
+    static = tuple(name for name in kinds(cls) if name not in traced)
+
+    def flatten(settings: Any) -> tuple[list, tuple]:
+        values = vars(settings)
+        return [values[n] for n in traced], tuple(values[n] for n in static)
+
+    def flatten_with_keys(settings: Any) -> tuple[list, tuple]:
+        leaves, rest = flatten(settings)
+        keys = map(jax.tree_util.GetAttrKey, traced)
+        return list(zip(keys, leaves, strict=True)), rest
+
+    def unflatten(rest: tuple, leaves: Any) -> Any:
+        settings = object.__new__(cls)  # JAX puts other things into its trees than settings: no checks
+        vars(settings).update(zip(traced, leaves, strict=True))
+        vars(settings).update(zip(static, rest, strict=True))
+        return settings
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls

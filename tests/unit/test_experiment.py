@@ -132,9 +132,9 @@ def test_preset_or_defaults() -> None:
 @pytest.mark.parametrize(
     "how, says",
     [
-        ({"seeds": []}, "at least one seed"),
+        ({"seeds": []}, "seeds must name at least one"),
         ({"seeds": [1, 1]}, "distinct"),
-        ({"seeds": [2**32]}, "distinct integers from 0"),
+        ({"seeds": [2**32]}, "seeds must be at least 0 and at most 4294967295"),
         ({"env_steps": -5}, "env_steps must be at least 1"),
         ({"episodes": 0}, "episodes must be at least 1"),
         ({"env": object()}, "is not an environment"),

@@ -11,6 +11,7 @@ ROOT = Path(swingup.__file__).parent
 LAYERS = [
     {
         "errors",
+        "ranges",
         "types",
         "spaces",
         "frames",
@@ -44,6 +45,7 @@ LAYERS = [
         "render_tables",
         "curves",
         "config",
+        "flags",
         "testing",
     },
     {

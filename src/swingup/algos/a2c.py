@@ -34,6 +34,7 @@ from swingup.normalise import (
     reward_scale,
     scale_rewards,
 )
+from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, start, successor_values
 from swingup.types import Rollout, State, VecEnv, hyperparameters
@@ -60,33 +61,29 @@ class Batch(NamedTuple):
 
 @hyperparameters
 class A2C:
-    num_envs: int = 8  # N: environments run in parallel
-    num_steps: int = 5  # T: env steps per environment between updates; t_max of the paper
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lam: float = 1.0  # λ: of GAE, in [0, 1]; 1 is the paper's n-step advantage
+    num_envs: Count = 8  # N: environments run in parallel
+    num_steps: Count = 5  # T: env steps per environment between updates; t_max of the paper
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lam: Unit = 1.0  # λ: of GAE, in [0, 1]; 1 is the paper's n-step advantage
     optim: str = "rmsprop"  # the update rule: rmsprop (with TensorFlow's place for ε) or adam
-    lr: float = 7e-4  # learning rate; usually 1e-4 to 3e-3
+    lr: NonNegative = 7e-4  # learning rate; usually 1e-4 to 3e-3
     lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
-    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
-    c_value: float = 0.5  # c1: weight of the value loss
-    c_entropy: float = 0.01  # c2: weight of the entropy bonus; 0 to 0.02 (β in the paper)
-    max_grad_norm: float = 0.5  # gradients longer than this (global norm) are shortened to it
+    lr_horizon: NonNegative = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
+    c_value: NonNegative = 0.5  # c1: weight of the value loss
+    c_entropy: NonNegative = 0.01  # c2: weight of the entropy bonus; 0 to 0.02 (β in the paper)
+    max_grad_norm: Positive = 0.5  # gradients longer than this (global norm) are shortened to it
     normalise_adv: bool = False  # advantages with mean 0 and deviation 1 within the rollout
     normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
 
     def __post_init__(self):
-        if min(self.num_envs, self.num_steps, *self.hidden, 1) < 1:
-            raise ConfigError("num_envs, num_steps and hidden must be at least 1")
         if self.optim not in OPTIMS:
             raise ConfigError(unknown("optim", self.optim, OPTIMS))
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        if not self.hidden:
-            raise ConfigError("hidden must name at least one width, such as 64 64")
 
     @property
     def env_steps_per_iteration(self) -> int:

@@ -25,10 +25,10 @@ from jax import Array
 
 from swingup import replay
 from swingup.critics import Actor, Critic
-from swingup.errors import ConfigError
+from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
 from swingup.rollout import collect, episode_stats, wander
-from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
 class Networks(NamedTuple):
@@ -45,25 +45,23 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class DDPG:
-    num_envs: int = 1  # N: environments run in parallel
-    num_steps: int = 1  # T: env steps per environment between updates
+    num_envs: Count = 1  # N: environments run in parallel
+    num_steps: Count = 1  # T: env steps per environment between updates
     replay_ratio: Ratio = 1.0  # gradient steps per env step; times N T it must be a whole number
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lr: float = 1e-3  # learning rate of Adam for the critic
-    actor_lr: float = 1e-3  # and for the actor
-    batch_size: int = 256  # transitions per gradient step
-    replay_size: int = 1_000_000  # transitions kept, over all environments
-    warmup: int = 10_000  # env steps with random actions before the first update
-    warmup_hold: int = 1  # env steps for which each of these is held
-    tau: float = 0.005  # τ: how far the target networks follow per gradient step
-    noise: float = 0.1  # σ: of the exploration noise, in units of half the action range
-    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lr: NonNegative = 1e-3  # learning rate of Adam for the critic
+    actor_lr: NonNegative = 1e-3  # and for the actor
+    batch_size: Count = 256  # transitions per gradient step
+    replay_size: Count = 1_000_000  # transitions kept, over all environments
+    warmup: Whole = 10_000  # env steps with random actions before the first update
+    warmup_hold: Count = 1  # env steps for which each of these is held
+    tau: Fraction = 0.005  # τ: how far the target networks follow per gradient step
+    noise: NonNegative = 0.1  # σ: of the exploration noise, in units of half the action range
+    hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
+    hidden: Widths = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
     def __post_init__(self):
-        if min(self.num_envs, self.num_steps, self.batch_size, *self.hidden) < 1 or not self.hidden:
-            raise ConfigError("num_envs, num_steps, batch_size and hidden must be at least 1")
         replay.check(self)
 
     @property

@@ -32,8 +32,8 @@ from jax import Array
 from swingup.bellman import evaluate_q, lookahead, optimality_q
 from swingup.distributions import Categorical
 from swingup.envs.tabular import MDP
-from swingup.errors import ConfigError
 from swingup.linalg import solve
+from swingup.ranges import Count, Unit, Whole
 from swingup.rollout import collect, episode_stats, start
 from swingup.tables import largest, process, sizes
 from swingup.types import Rollout, State, VecEnv, hyperparameters
@@ -49,15 +49,11 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class PolicyIteration:
-    num_envs: int = 1  # N: environments run in parallel, to show the policy
-    num_steps: int = 1  # T: env steps per environment between evaluations
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    sweeps: int = 0  # m: of T^π in an evaluation; 0 solves the linear equations
+    num_envs: Count = 1  # N: environments run in parallel, to show the policy
+    num_steps: Count = 1  # T: env steps per environment between evaluations
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    sweeps: Whole = 0  # m: of T^π in an evaluation; 0 solves the linear equations
     initial: float = 0.0  # Q(s, a) before the first of these
-
-    def __post_init__(self):
-        if min(self.num_envs, self.num_steps, self.sweeps + 1) < 1:
-            raise ConfigError("num_envs and num_steps must be at least 1, and sweeps at least 0")
 
     @property
     def env_steps_per_iteration(self) -> int:

@@ -34,6 +34,7 @@ from swingup.normalise import (
     reward_scale,
     scale_rewards,
 )
+from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
 from swingup.sequences import MEMORIES
@@ -59,37 +60,33 @@ class Batch(NamedTuple):
 
 @hyperparameters
 class PPO:
-    num_envs: int = 4  # N: environments run in parallel
-    num_steps: int = 128  # T: env steps per environment between updates
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lam: float = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
-    clip: float = 0.2  # ε: how far the probability ratio may move from 1; usually 0.1 to 0.3
-    epochs: int = 4  # K: passes over each rollout
-    num_minibatches: int = 4  # parts that a rollout is cut in; one gradient step each; divides N T
-    lr: float = 2.5e-4  # learning rate of Adam
+    num_envs: Count = 4  # N: environments run in parallel
+    num_steps: Count = 128  # T: env steps per environment between updates
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lam: Unit = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
+    clip: Positive = 0.2  # ε: how far the probability ratio may move from 1; usually 0.1 to 0.3
+    epochs: Count = 4  # K: passes over each rollout
+    num_minibatches: Count = 4  # parts that a rollout is cut in; one gradient step each; divides N T
+    lr: NonNegative = 2.5e-4  # learning rate of Adam
     lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
-    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
-    c_value: float = 0.5  # c1: weight of the value loss
-    c_entropy: float = 0.01  # c2: weight of the entropy bonus; 0 to 0.02
-    max_grad_norm: float = 0.5  # gradients longer than this (global norm) are shortened to it
+    lr_horizon: NonNegative = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
+    c_value: NonNegative = 0.5  # c1: weight of the value loss
+    c_entropy: NonNegative = 0.01  # c2: weight of the entropy bonus; 0 to 0.02
+    max_grad_norm: Positive = 0.5  # gradients longer than this (global norm) are shortened to it
     clip_value: bool = False  # keep V within ε of its old value too, as the paper's code did
-    target_kl: float | None = None  # stop an update once KL(old||new) exceeds 1.5 times this; e.g. 0.01
+    target_kl: Positive | None = None  # stop an update once KL(old||new) exceeds 1.5 times this; e.g. 0.01
     normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
     memory: str = "none"  # what reads a window of observations [K, d]: none (flattened), lstm, attention
 
     def __post_init__(self):
-        if min(self.num_envs, self.num_steps, self.epochs, self.num_minibatches, *self.hidden, 1) < 1:
-            raise ConfigError("num_envs, num_steps, epochs, num_minibatches and hidden must be at least 1")
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         if self.memory not in ("none", *MEMORIES):
             raise ConfigError(unknown("memory", self.memory, ("none", *MEMORIES)))
-        if not self.hidden:
-            raise ConfigError("hidden must name at least one width, such as 64 64")
         samples = self.num_envs * self.num_steps
         if samples % self.num_minibatches:
             fit = [m for m in range(1, samples + 1) if samples % m == 0]

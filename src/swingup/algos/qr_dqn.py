@@ -22,12 +22,12 @@ from jax import Array
 from swingup import priorities, replay
 from swingup.critics import QNetwork
 from swingup.distributions import epsilon_greedy
-from swingup.errors import ConfigError
 from swingup.priorities import Priorities
+from swingup.ranges import Count, Fraction, NonNegative, Positive, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
 from swingup.returns import quantile_huber
 from swingup.rollout import collect, episode_stats, wander
-from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
 class Learner(NamedTuple):
@@ -42,53 +42,39 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class QRDQN:
-    num_envs: int = 1  # N: environments run in parallel
-    num_steps: int = 4  # T: env steps per environment between updates
+    num_envs: Count = 1  # N: environments run in parallel
+    num_steps: Count = 4  # T: env steps per environment between updates
     replay_ratio: Ratio = 0.25  # gradient steps per env step; times N T it must be a whole number
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lr: float = 2.5e-4  # learning rate of Adam
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lr: NonNegative = 2.5e-4  # learning rate of Adam
     lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
-    lr_horizon: float = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
-    batch_size: int = 32  # transitions per gradient step
-    replay_size: int = 100_000  # transitions kept, over all environments
-    warmup: int = 1_000  # env steps with random actions before the first update
-    warmup_hold: int = 1  # env steps for which each of these is held
-    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
-    epsilon_end: float = 0.05  # and at the end of its linear decay
-    epsilon_decay: float = 10_000.0  # env steps that the decay takes
-    target_period: int = 500  # gradient steps between renewals of the target network
-    tau: float = (
+    lr_horizon: NonNegative = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
+    batch_size: Count = 32  # transitions per gradient step
+    replay_size: Count = 100_000  # transitions kept, over all environments
+    warmup: Whole = 1_000  # env steps with random actions before the first update
+    warmup_hold: Count = 1  # env steps for which each of these is held
+    epsilon_start: Unit = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: Unit = 0.05  # and at the end of its linear decay
+    epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
+    target_period: Count = 500  # gradient steps between renewals of the target network
+    tau: Fraction = (
         1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's average
     )
-    quantiles: int = 200  # M: of the distribution
-    kappa: float = 1.0  # κ: where the Huber loss turns from a square into a line
+    quantiles: Count = 200  # M: of the distribution
+    kappa: NonNegative = 1.0  # κ: where the Huber loss turns from a square into a line
     double: bool = False  # the online network chooses the action that the target network judges
     dueling: bool = False  # Q = V + A - mean(A)
-    n_step: int = 1  # n: rewards before the bootstrap
+    n_step: Count = 1  # n: rewards before the bootstrap
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
-    alpha: float = 0.6  # α: of the priorities; 0 is uniform
-    beta: float = 0.5  # β: of the importance weights; 1 corrects the bias in full
-    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
-    max_grad_norm: float = 10.0  # gradients longer than this (global norm) are shortened to it
-    adam_eps: float = 1e-8  # ε of Adam; 1.5e-4 for Atari
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    alpha: NonNegative = 0.6  # α: of the priorities; 0 is uniform
+    beta: Unit = 0.5  # β: of the importance weights; 1 corrects the bias in full
+    hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
+    max_grad_norm: Positive = 10.0  # gradients longer than this (global norm) are shortened to it
+    adam_eps: Positive = 1e-8  # ε of Adam; 1.5e-4 for Atari
+    hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
     def __post_init__(self):
-        counts = (
-            self.num_envs,
-            self.num_steps,
-            self.batch_size,
-            self.target_period,
-            self.n_step,
-            *self.hidden,
-        )
-        if min(counts) < 1 or not self.hidden:
-            raise ConfigError(
-                "num_envs, num_steps, batch_size, target_period, n_step, hidden must be at least 1"
-            )
-        if self.quantiles < 1:
-            raise ConfigError("quantiles must be at least 1")
         replay.check(self)
 
     @property

@@ -21,10 +21,10 @@ from jax import Array
 from swingup import replay
 from swingup.critics import QNetwork, twins
 from swingup.distributions import Categorical
-from swingup.errors import ConfigError
+from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
 from swingup.replay import Batch, Memory
 from swingup.rollout import collect, episode_stats, wander
-from swingup.types import Ratio, Rollout, State, VecEnv, hyperparameters
+from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
 class Networks(NamedTuple):
@@ -42,27 +42,27 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class SACDiscrete:
-    num_envs: int = 1  # N: environments run in parallel
-    num_steps: int = 1  # T: env steps per environment between updates
+    num_envs: Count = 1  # N: environments run in parallel
+    num_steps: Count = 1  # T: env steps per environment between updates
     replay_ratio: Ratio = 1.0  # gradient steps per env step; times N T it must be a whole number
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lr: float = 3e-4  # learning rate of Adam for the critics
-    actor_lr: float = 3e-4  # and for the actor
-    batch_size: int = 256  # transitions per gradient step
-    replay_size: int = 1_000_000  # transitions kept, over all environments
-    warmup: int = 10_000  # env steps with random actions before the first update
-    warmup_hold: int = 1  # env steps for which each of these is held
-    tau: float = 0.005  # τ: how far the target networks follow per gradient step
-    alpha: float = 1.0  # α: temperature at the beginning, or for good if it is not learnt
-    alpha_lr: float = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
-    target_entropy: float = 0.5  # H̄, as a share of log |A|, the largest there is; in [0, 1]
-    hindsight: int = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lr: NonNegative = 3e-4  # learning rate of Adam for the critics
+    actor_lr: NonNegative = 3e-4  # and for the actor
+    batch_size: Count = 256  # transitions per gradient step
+    replay_size: Count = 1_000_000  # transitions kept, over all environments
+    warmup: Whole = 10_000  # env steps with random actions before the first update
+    warmup_hold: Count = 1  # env steps for which each of these is held
+    tau: Fraction = 0.005  # τ: how far the target networks follow per gradient step
+    alpha: NonNegative = 1.0  # α: temperature at the beginning, or for good if it is not learnt
+    alpha_lr: NonNegative = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
+    target_entropy: Unit = 0.5  # H̄, as a share of log |A|, the largest there is; in [0, 1]
+    hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
+    hidden: Widths = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
 
     def __post_init__(self):
-        if min(self.num_envs, self.num_steps, self.batch_size, *self.hidden) < 1 or not self.hidden:
-            raise ConfigError("num_envs, num_steps, batch_size and hidden must be at least 1")
+        learnt = "alpha=0 is no temperature to learn from: start above 0, or keep it fixed with alpha_lr=0"
+        refuse((self.alpha == 0) & (self.alpha_lr > 0), learnt)
         replay.check(self)
 
     @property
@@ -90,7 +90,9 @@ class SACDiscrete:
         spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
         actor = QNetwork(*spec, key=k_actor)
         critics: Any = twins(lambda k: QNetwork(*spec, key=k), k_critic)
-        return Networks(actor, critics, jnp.log(jnp.float32(self.alpha)))
+        return Networks(
+            actor, critics, jnp.log(jnp.maximum(jnp.float32(self.alpha), 1e-30))
+        )  # finite for α = 0 too
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.distributions import epsilon_greedy
-from swingup.errors import ConfigError
+from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, start
 from swingup.tables import Sample, in_order, largest, rate, sizes
 from swingup.types import Rollout, State, VecEnv, hyperparameters
@@ -48,20 +48,18 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class SARSA:
-    num_envs: int = 1  # N: environments run in parallel
-    num_steps: int = 1  # T: env steps per environment between updates
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lam: float = 0.0  # λ: how far errors reach back, in [0, 1]
-    lr: float = 0.1  # α: learning rate, in (0, 1]
-    lr_power: float = 0.0  # ω: above 0 the learning rate of an entry's n-th update is 1 / n^ω, and not lr
-    epsilon_start: float = 1.0  # ε: probability of a random action at the beginning
-    epsilon_end: float = 0.05  # and at the end of its linear decay
-    epsilon_decay: float = 10_000.0  # env steps that the decay takes
+    num_envs: Count = 1  # N: environments run in parallel
+    num_steps: Count = 1  # T: env steps per environment between updates
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lam: Unit = 0.0  # λ: how far errors reach back, in [0, 1]
+    lr: Fraction = 0.1  # α: learning rate, in (0, 1]
+    lr_power: NonNegative = (
+        0.0  # ω: above 0 the learning rate of an entry's n-th update is 1 / n^ω, and not lr
+    )
+    epsilon_start: Unit = 1.0  # ε: probability of a random action at the beginning
+    epsilon_end: Unit = 0.05  # and at the end of its linear decay
+    epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
-
-    def __post_init__(self):
-        if min(self.num_envs, self.num_steps) < 1:
-            raise ConfigError("num_envs and num_steps must be at least 1")
 
     @property
     def env_steps_per_iteration(self) -> int:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.distributions import uniform
-from swingup.errors import ConfigError
+from swingup.ranges import Count, Fraction, NonNegative, Unit
 from swingup.rollout import collect, episode_stats, start
 from swingup.spaces import Discrete
 from swingup.tables import Sample, in_order, rate, sizes
@@ -38,17 +38,15 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class TDLambda:
-    num_envs: int = 1  # N: environments run in parallel
-    num_steps: int = 1  # T: env steps per environment between updates
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lam: float = 0.8  # λ: how far errors reach back, in [0, 1]
-    lr: float = 0.05  # α: learning rate, in (0, 1]
-    lr_power: float = 0.0  # ω: above 0 the learning rate of a state visited n times is 1 / n^ω, and not lr
+    num_envs: Count = 1  # N: environments run in parallel
+    num_steps: Count = 1  # T: env steps per environment between updates
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lam: Unit = 0.8  # λ: how far errors reach back, in [0, 1]
+    lr: Fraction = 0.05  # α: learning rate, in (0, 1]
+    lr_power: NonNegative = (
+        0.0  # ω: above 0 the learning rate of a state visited n times is 1 / n^ω, and not lr
+    )
     initial: float = 0.0  # V(s) at the beginning
-
-    def __post_init__(self):
-        if min(self.num_envs, self.num_steps) < 1:
-            raise ConfigError("num_envs and num_steps must be at least 1")
 
     @property
     def env_steps_per_iteration(self) -> int:

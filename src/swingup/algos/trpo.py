@@ -21,7 +21,7 @@ new) everywhere. For images policy and V share a convolutional body, which the p
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -44,6 +44,7 @@ from swingup.normalise import (
     reward_scale,
     scale_rewards,
 )
+from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, Within
 from swingup.returns import explained_variance, gae, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
 from swingup.types import Rollout, State, VecEnv, hyperparameters
@@ -68,30 +69,27 @@ class Batch(NamedTuple):
 
 @hyperparameters
 class TRPO:
-    num_envs: int = 8  # N: environments run in parallel
-    num_steps: int = 128  # T: env steps per environment between updates
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
-    lam: float = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
-    delta: float = 0.01  # δ: the largest mean KL(old||new) of an update, in nats; 0.001 to 0.05
-    cg_iterations: int = 10  # products with F that conjugate gradient may take
-    cg_tolerance: float = 1e-3  # it stops where |F x - ∇L| is at most this times |∇L|
-    damping: float = 0.1  # added to F's diagonal: a longer way along flat directions is not trusted
+    num_envs: Count = 8  # N: environments run in parallel
+    num_steps: Count = 128  # T: env steps per environment between updates
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
+    lam: Unit = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
+    delta: Positive = 0.01  # δ: the largest mean KL(old||new) of an update, in nats; 0.001 to 0.05
+    cg_iterations: Count = 10  # products with F that conjugate gradient may take
+    cg_tolerance: NonNegative = 1e-3  # it stops where |F x - ∇L| is at most this times |∇L|
+    damping: NonNegative = 0.1  # added to F's diagonal: a longer way along flat directions is not trusted
     line_search: bool = True  # shorten a step that fails; off is the natural policy gradient
-    backtracks: int = 10  # lengths that the line search tries
-    shrink: float = 0.8  # each is this times the one before, in (0, 1)
-    value_epochs: int = 10  # passes over each rollout in the fit of V
-    num_minibatches: int = 8  # parts that a rollout is cut in for it; one gradient step each; divides N T
-    lr: float = 1e-3  # learning rate of the value function's Adam; the policy has none
+    backtracks: Count = 10  # lengths that the line search tries
+    shrink: Annotated[float, Within(0, 1, "()")] = 0.8  # each is this times the one before, in (0, 1)
+    value_epochs: Count = 10  # passes over each rollout in the fit of V
+    num_minibatches: Count = 8  # parts that a rollout is cut in for it; one gradient step each; divides N T
+    lr: NonNegative = 1e-3  # learning rate of the value function's Adam; the policy has none
     normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
 
     def __post_init__(self):
-        counts = self.num_envs, self.num_steps, self.cg_iterations, self.backtracks, self.value_epochs
-        if not self.hidden or min(*counts, self.num_minibatches, *self.hidden) < 1:
-            raise ConfigError("hidden must name at least one width; it and all counts must be at least 1")
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         if self.env_steps_per_iteration % self.num_minibatches:

@@ -23,7 +23,7 @@ from jax import Array
 
 from swingup.bellman import optimality_q
 from swingup.envs.tabular import MDP
-from swingup.errors import ConfigError
+from swingup.ranges import Count, Unit
 from swingup.rollout import collect, episode_stats, start
 from swingup.tables import largest, process, sizes
 from swingup.types import Rollout, State, VecEnv, hyperparameters
@@ -36,14 +36,10 @@ class Learner(NamedTuple):
 
 @hyperparameters
 class ValueIteration:
-    num_envs: int = 1  # N: environments run in parallel, to show the policy
-    num_steps: int = 1  # T: env steps per environment between sweeps
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    num_envs: Count = 1  # N: environments run in parallel, to show the policy
+    num_steps: Count = 1  # T: env steps per environment between sweeps
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     initial: float = 0.0  # Q_0(s, a)
-
-    def __post_init__(self):
-        if min(self.num_envs, self.num_steps) < 1:
-            raise ConfigError("num_envs and num_steps must be at least 1")
 
     @property
     def env_steps_per_iteration(self) -> int:

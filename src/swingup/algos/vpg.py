@@ -43,6 +43,7 @@ from swingup.normalise import (
     reward_scale,
     scale_rewards,
 )
+from swingup.ranges import Count, NonNegative, Unit, Widths
 from swingup.returns import (
     explained_variance,
     full_return,
@@ -79,31 +80,27 @@ class Batch(NamedTuple):
 
 @hyperparameters
 class VPG:
-    num_envs: int = 16  # N: environments run in parallel
-    num_steps: int = 64  # T: env steps per environment between updates
-    gamma: float = 0.99  # γ: discount per env step, in [0, 1]
+    num_envs: Count = 16  # N: environments run in parallel
+    num_steps: Count = 64  # T: env steps per environment between updates
+    gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     weight: str = "gae"  # Ψ: full_return, reward_to_go, reward_to_go_baseline, q, n_step or gae
-    n: int = 5  # rewards before V, with weight n_step; fewer is less variance and more bias
-    lam: float = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
-    lr: float = 3e-3  # learning rate of the policy's Adam; one gradient step per rollout
-    value_lr: float = 1e-3  # learning rate of the value function's Adam
-    value_epochs: int = 20  # gradient steps on V per rollout, each on all of it
+    n: Count = 5  # rewards before V, with weight n_step; fewer is less variance and more bias
+    lam: Unit = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
+    lr: NonNegative = 3e-3  # learning rate of the policy's Adam; one gradient step per rollout
+    value_lr: NonNegative = 1e-3  # learning rate of the value function's Adam
+    value_epochs: Count = 20  # gradient steps on V per rollout, each on all of it
     normalise_adv: bool = True  # weights Ψ with mean 0 and deviation 1 within the rollout
     normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers
+    hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
 
     def __post_init__(self):
-        if min(self.num_envs, self.num_steps, self.n, self.value_epochs, *self.hidden, 1) < 1:
-            raise ConfigError("num_envs, num_steps, n, value_epochs and hidden must be at least 1")
         if self.weight not in WEIGHTS:
             raise ConfigError(unknown("weight", self.weight, WEIGHTS))
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        if not self.hidden:
-            raise ConfigError("hidden must name at least one width, such as 64 64")
 
     @property
     def env_steps_per_iteration(self) -> int:

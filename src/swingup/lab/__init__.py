@@ -78,7 +78,7 @@ class LabOptions:
 
 def command(args: list[str]) -> int:
     """Run a demonstration: 0 if the phenomenon appeared, 1 if not."""
-    from swingup.cli import parse
+    from swingup.flags import parse
 
     options = parse(LabOptions, "lab", args, description="Demonstrate a result of theory.")
     if options.name == "list":
