@@ -74,7 +74,8 @@ class CSVLog:
     def __call__(self, p: Progress) -> None:
         size = p.metrics["ep/count"].shape[1]
         first = p.iteration - size  # iterations before this chunk
-        per_iteration, self.before = (p.clock.run_seconds - self.before) / size, p.clock.run_seconds
+        before = max(self.before, p.clock.warmup_seconds)
+        per_iteration, self.before = (p.clock.run_seconds - before) / size, p.clock.run_seconds
         points = [i for i in range(first + 1, p.iteration + 1) if i % self.interval == 0 or i == p.iterations]
         new, start = [], first
         for i in points:
@@ -229,7 +230,7 @@ class Console:
         per_iteration = p.algo.env_steps_per_iteration
         seeds = len(p.metrics["ep/count"])
         began = self.first[0] if self.first else 0
-        rate = (p.iteration - began) / max(p.clock.run_seconds, 1e-9)
+        rate = (p.iteration - began) / max(p.clock.run_seconds - p.clock.warmup_seconds, 1e-9)
         left = (p.iterations - p.iteration) / max(rate, 1e-9)
         recent = p.metrics["ep/return_last100"][:, -1]
         mean = np.nanmean(recent) if np.isfinite(recent).any() else math.nan

@@ -12,6 +12,7 @@ class Clock:
 
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
+    warmup_seconds: float = 0.0  # of run_seconds, on the host: before the first iteration
     env_seconds: float = 0.0  # of run_seconds, on the host
     act_seconds: float = 0.0
     update_seconds: float = 0.0

@@ -20,12 +20,14 @@ from jax.sharding import Mesh
 
 from swingup import budget
 from swingup.clock import Clock
+from swingup.envs import Hosted
 from swingup.errors import NonFiniteError
 from swingup.hosts import Loop, apart
-from swingup.parallel import axes, mesh_of, part, place, setting, shard
+from swingup.parallel import axes, mesh_of, over_seeds, part, place, shard
 from swingup.replay import interrupt
 from swingup.rollout import nonfinite
 from swingup.types import Algorithm, State, VecEnv, env_steps
+from swingup.warmup import warm_up
 
 Metrics = dict[str, np.ndarray]
 SLICE_SECONDS = 1.0  # how long compiled code may run before the host looks
@@ -52,26 +54,55 @@ def root_key(seed: int, purpose: str) -> Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
+def root_keys(seeds: Sequence[int], purpose: str) -> Array:
+    """`root_key` of every seed, [S], in one call: the same bits."""
+    words = np.array(seeds, np.uint64).astype(np.uint32)
+    return _root_keys(words, np.uint32(zlib.crc32(purpose.encode())))
+
+
+@jax.jit
+def _root_keys(seeds: Array, purpose: Array) -> Array:
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), purpose))(seeds)
+
+
 def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     """The training states of all seeds, stacked along a leading axis [S].
 
-    Raises `ConfigError` if their replays do not fit in memory.
+    A stateful environment is not touched, so this is traceable and gives shapes by `jax.eval_shape`; `begin` also
+    resets it and does the warm-up. Raises `ConfigError` if the replays do not fit in memory.
     """
     budget.check(algo, env, len(seeds))
-    keys = jnp.stack([root_key(seed, "train") for seed in seeds])
-    if env.jittable:
-        return _init(algo, keys, env)
-    states = [setting(algo, i).init(part(env, i, len(keys)), key) for i, key in enumerate(keys)]
-    return jax.tree.map(lambda *x: jnp.stack(x), *states)
+    keys = root_keys(seeds, "train")
+    if env.stateful:
+        one = partial(_init_one, part(env, 0, len(seeds)))  # whose spaces and size are those of every seed
+        return over_seeds(algo, mesh_of(len(seeds)), one)(algo, keys)
+    return _init(algo, keys, env.vec if isinstance(env, Hosted) else env)
 
 
-def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | None = None) -> State:
+    """What `run` starts from: `init`, environments that are reset, replays that hold their warm-up.
+
+    On the device, another core compiles meanwhile the chunk that `run` needs. The clock learns what was compiling and
+    what, of a warm-up on the host, was running. Raises `ConfigError` if the replays do not fit in memory.
+    """
+    clock = clock or Clock()
+    with clock.measure("compile_seconds"):
+        if env.jittable:
+            return _begin_on_device(algo, env, seeds)
+        state = init(algo, env, seeds)
+        if not env.stateful:
+            return state
+        state = restart(env, jax.block_until_ready(state), seeds, 0)
+    if not env_steps(algo, 0):
+        return state
+    return warm_up(algo, env, state, root_keys(seeds, "warm-up"), clock)
+
+
+def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     """`init`; and meanwhile, on another core, compile the chunk that `run` needs.
 
     It is called on zeros for no iterations: then it need not wait for the state that `init` compiles for.
     """
-    if not env.jittable:
-        return init(algo, env, seeds)
     shapes, mesh = jax.eval_shape(lambda: init(algo, env, seeds)), mesh_of(len(seeds))
 
     def zeros(x):
@@ -89,21 +120,25 @@ def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
 
 
 def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
-    """A state after `done` iterations with fresh environments, where these live on the host and are lost."""
-    if not hasattr(env, "part"):
+    """A state after `done` iterations whose environments begin anew, where these live on the host."""
+    if not env.stateful:
         return state
     parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
-    keys = [root_key(seed, f"environments from iteration {done}") for seed in seeds]
+    keys = root_keys(seeds, f"environments from iteration {done}")
     obs = np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
     learner = state.learner
-    if hasattr(learner, "replay"):
+    if done and hasattr(learner, "replay"):
         learner = learner._replace(replay=jax.jit(jax.vmap(interrupt), donate_argnums=0)(learner.replay))
     return state._replace(learner=learner, actor=state.actor._replace(obs=obs))
 
 
 @partial(jax.jit, static_argnames="env")
 def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
-    return jax.vmap(lambda algo, key: algo.init(env, key), in_axes=(axes(algo), 0))(algo, keys)
+    return jax.vmap(partial(_init_one, env), in_axes=(axes(algo), 0))(algo, keys)
+
+
+def _init_one(env: VecEnv, algo: Algorithm, key: Array) -> State:
+    return algo.init(env, key)
 
 
 def run(

@@ -182,8 +182,7 @@ def execute(
     elif path:
         write_config(experiment, path)
     clock, seeds = driver.Clock(), experiment.seeds
-    with clock.measure("compile_seconds"):
-        state = driver.restart(env, state, seeds, done) if state else driver.begin(algo, env, seeds)
+    state = driver.restart(env, state, seeds, done) if state else driver.begin(algo, env, seeds, clock)
 
     def save(p: driver.Progress) -> None:
         if path:
@@ -262,7 +261,7 @@ def outcome(run: Run, clock: driver.Clock, done: int, seconds: float) -> dict[st
             "a NaN or infinite return in the final evaluation: check the environment's rewards"
         )
     before = run.path / "result.json" if run.path else None
-    rate = round(trained / clock.run_seconds, 1) if trained else None
+    rate = round(trained / (clock.run_seconds - clock.warmup_seconds), 1) if trained else None
     if rate is None and before and before.exists():  # a finished run, resumed: nothing was timed
         rate = files.read_json(before, error=ConfigError).get("steps_per_second")
     recent = run.state.actor.recent
@@ -303,8 +302,7 @@ def restore(experiment: Experiment, path: Path) -> tuple[State, dict[str, Any]]:
     """The newest checkpoint that is whole. Raises `CheckpointError`."""
     algo = experiment.resolved()
     env = open_envs(experiment, algo.num_envs)
-    init = partial(driver.init, algo, env, experiment.seeds)
-    like = jax.eval_shape(init) if env.jittable else init()  # those on the host cannot give shapes alone
+    like = jax.eval_shape(partial(driver.init, algo, env, experiment.seeds))
     return checkpoint.load(path / "checkpoints", like)
 
 

@@ -19,7 +19,7 @@ from swingup.distributions import noise
 from swingup.envs import Hosted
 from swingup.errors import ConfigError
 from swingup.frames import newest, restore
-from swingup.parallel import axes, mesh_of, part, shard
+from swingup.parallel import mesh_of, over_seeds, part
 from swingup.rollout import episode_stats, nonfinite, record
 from swingup.spaces import to_env
 from swingup.types import Actor, Algorithm, Rollout, State, Step, VecEnv
@@ -69,6 +69,11 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
     return Rows(reset, lambda keys, t: (), step)
 
 
+def keeps_frames(env: VecEnv) -> bool:
+    """Are observations stacks of frames, of which only the newest is new?"""
+    return getattr(env, "stacked", False)
+
+
 class Loop:
     """Iterations of an algorithm for all seeds; the clock learns where their seconds went.
 
@@ -78,9 +83,9 @@ class Loop:
 
     def __init__(self, algo: Algorithm, env: VecEnv, seeds: int, clock: Clock):
         self.algo, self.clock = algo, clock
-        self.stacked = getattr(env, "stacked", False)  # then a rollout holds each frame once
+        self.stacked = keeps_frames(env)  # then a rollout holds each frame once
         self.rows, self.pure = rows(env, seeds, algo.num_envs), isinstance(env, Hosted)
-        over = partial(_over_seeds, algo, mesh_of(seeds))
+        over = partial(over_seeds, algo, mesh_of(seeds))
         ahead = max(1, AHEAD // algo.env_steps_per_iteration)
         self.draw, self.act = over(partial(_draw, env, ahead)), over(partial(_act, env))
         self.finish = over(_finish, donate_argnums=2)
@@ -170,15 +175,6 @@ class Loop:
         return done
 
 
-def _over_seeds(algo: Algorithm, mesh: Any, f: Callable, **how: Any) -> Callable:
-    """`f(algo, ...)` of one seed, compiled for all of them, on all devices of the mesh."""
-
-    def every(algo, *args):
-        return jax.vmap(f, in_axes=(axes(algo), *[0] * len(args)))(algo, *args)
-
-    return jax.jit(shard(every, algo, mesh), **how)
-
-
 def _draw(env: VecEnv, count: int, algo: Any, key: Array) -> Any:
     """Keys' data and the policy's noise [count, T, N, ...] of so many iterations, as `step` and `collect` make them."""
 
@@ -231,7 +227,7 @@ def evaluate(algo: Algorithm, env: VecEnv, learner: Any, keys: Array, limit: int
     seeds = len(keys)
     per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
     all_, learner = rows(env, seeds, per_seed), apart(learner)[0]
-    act = _over_seeds(algo, mesh_of(seeds), partial(_act, env))
+    act = over_seeds(algo, mesh_of(seeds), partial(_act, env))
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
     @jax.jit

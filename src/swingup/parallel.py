@@ -15,11 +15,6 @@ def axes(algo: Algorithm) -> Any:
     return jax.tree.map(lambda x: 0 if np.ndim(x) else None, algo)
 
 
-def setting(algo: Algorithm, i: int) -> Algorithm:
-    """The settings of the i-th seed."""
-    return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
-
-
 def mesh_of(seeds: int) -> Mesh | None:
     """The devices that share the seeds, equally: as many as divide their number. None if that is one.
 
@@ -50,6 +45,18 @@ def shard(f: Callable, algo: Algorithm, mesh: Mesh | None, *, shared: int = 0) -
         return jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=mine, check_vma=False)(algo, *args)
 
     return call
+
+
+def over_seeds(algo: Algorithm, mesh: Mesh | None, f: Callable, **how: Any) -> Any:
+    """`f(algo, ...)` of one seed, compiled for all of them, on all devices of the mesh; `how` goes to `jax.jit`.
+
+    The program goes with the function that is returned, so nothing in `f` is kept alive by a cache.
+    """
+
+    def every(algo: Algorithm, *args: Any) -> Any:
+        return jax.vmap(f, in_axes=(axes(algo), *[0] * len(args)))(algo, *args)
+
+    return jax.jit(shard(every, algo, mesh), **how)
 
 
 def part(env: Any, i: int, seeds: int) -> VecEnv:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.replay import Memory, written
-from swingup.types import Rollout
 
 WIDTH = 32
 
@@ -80,10 +79,15 @@ def priorities(size: int) -> Priorities:
     return Priorities(sum_tree(size), jnp.float32(1.0))
 
 
-def of(memory: Memory, rollout: Rollout) -> Priorities:
-    """Of a replay that holds one rollout [T, N]: all alike."""
+def of(memory: Memory) -> Priorities:
+    """Of an empty replay."""
     rows, n, _ = memory.words.shape
-    return enter(priorities(rows * n), *written(memory, rollout.step.reward.shape[0]))
+    return priorities(rows * n)
+
+
+def follow(p: Priorities, memory: Memory, num_steps: int) -> Priorities:
+    """After `num_steps` rows of each environment were written to the replay: these get the highest priority."""
+    return enter(p, *written(memory, num_steps))
 
 
 def enter(p: Priorities, new: Array, empty: Array) -> Priorities:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from swingup.distributions import noise, uniform
-from swingup.spaces import to_env
+from swingup.spaces import to_env, zeros
 from swingup.types import Act, Actor, Recent, Rollout, VecEnv
 
 Carry = TypeVar("Carry")
@@ -18,8 +18,16 @@ RECENT = 100  # episodes in the running average that is reported
 
 
 def start(env: VecEnv, key: Array) -> Actor:
-    """Environments at the beginning of their first episodes."""
-    return Actor(*env.reset(key), Recent(jnp.zeros(RECENT), jnp.int32(0)))
+    """Environments at the beginning of their first episodes.
+
+    One that is stateful is not touched: zeros stand for its observations until the loop on the host resets it.
+    """
+    begun = ((), _blank(env)) if env.stateful else env.reset(key)
+    return Actor(*begun, Recent(jnp.zeros(RECENT), jnp.int32(0)))
+
+
+def _blank(env: VecEnv) -> Array:
+    return jnp.broadcast_to(zeros(env.observation_space), (env.num_envs, *env.observation_space.shape))
 
 
 def collect(
@@ -56,6 +64,19 @@ def wander(env: VecEnv, keys: tuple[Array, Array], num_steps: int, hold: int = 1
         return uniform(env.action_space, noise), ()
 
     return collect(env, act, start(env, keys[0]), keys[1], num_steps, hold)
+
+
+def begin(algo: Any, env: VecEnv, learner: Any, keys: tuple[Array, Array]) -> tuple[Any, Actor]:
+    """The learner with the warm-up in its replay, and the environments after it.
+
+    The warm-up is `warmup_env_steps` random env steps, whose actions are held for `warmup_hold` of them each;
+    `algo.remember` keeps them. A stateful environment is not touched, and its learner's replay stays empty: the
+    loop on the host does for it what is done here (`warmup.warm_up`).
+    """
+    if env.stateful:
+        return learner, start(env, keys[0])
+    actor, rollout = wander(env, keys, algo.warmup_env_steps // algo.num_envs, algo.warmup_hold)
+    return algo.remember(learner, rollout), actor
 
 
 def host_scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:

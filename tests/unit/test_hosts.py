@@ -125,7 +125,7 @@ def test_what_acts_is_one_update_behind_and_nothing_else_differs():
     # Greedy, with gradient steps so long that an action tells which parameters chose it.
     algo = small("dqn", num_envs=2, replay_size=80, epsilon_start=0.0, epsilon_end=0.0, lr=0.3)
     env = make("gymnasium:CartPole-v1", 2)
-    state = driver.init(algo, env, [0])
+    state = driver.begin(algo, env, [0])
     actor, key = jax.tree.map(lambda x: x[0], (state.actor, state.key))
     learner = before = jax.tree.map(lambda x: jnp.copy(x[0]), state.learner)
     first = state.actor.obs.copy()
@@ -134,7 +134,7 @@ def test_what_acts_is_one_update_behind_and_nothing_else_differs():
         actor, rollout = collect(env, partial(algo.act, before), actor, k_run, algo.num_steps)
         before, learner = learner, algo.update(learner, rollout, k_learn)[0]
     env = make("gymnasium:CartPole-v1", 2)
-    fresh = driver.init(algo, env, [0])
+    fresh = driver.begin(algo, env, [0])
     np.testing.assert_array_equal(fresh.actor.obs, first)
     loop = hosts.Loop(algo, env, 1, Clock())
     for n in (1, 1, 2, 5):
@@ -147,7 +147,7 @@ def test_what_acts_is_one_update_behind_and_nothing_else_differs():
 def test_a_resumed_replay_knows_that_its_episodes_were_cut():
     """The environments begin anew, so the newest row of before is the last of its episode: a time limit's."""
     algo, env = small("ddpg", num_envs=2, warmup=10), make("gymnasium:Pendulum-v1", 4)
-    found = driver.init(algo, env, [0, 1])
+    found = driver.begin(algo, env, [0, 1])
     before = jax.tree.map(np.array, found.learner.replay)
     after = driver.restart(env, found, [0, 1], done=7)
     assert not np.array_equal(after.actor.obs, found.actor.obs)

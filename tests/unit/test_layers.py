@@ -36,6 +36,7 @@ LAYERS = [
         "hosts",
         "parallel",
         "clock",
+        "warmup",
         "checkpoint",
         "callbacks",
         "settings",

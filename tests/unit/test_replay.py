@@ -332,7 +332,7 @@ def test_the_replay_under_vmap_is_each_seeds_own() -> None:
 
     def use(rollout, key):
         memory = replay.add(empty, rollout)
-        p = priorities.of(memory, rollout)
+        p = priorities.follow(priorities.of(empty), memory, 4)
         index = priorities.draw(p, key, 5)
         return replay.take(memory, index, 0.9, 2), replay.sample(memory, key, 5, 0.9)
 

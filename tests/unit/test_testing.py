@@ -227,7 +227,8 @@ class Altered:
     """A sound vector environment whose answers something spoils."""
 
     def __init__(self, spoil, first=lambda obs: obs):
-        self._env, self._spoil, self._first, self.jittable = make(Walk, 4), spoil, first, False
+        self._env, self._spoil, self._first = make(Walk, 4), spoil, first
+        self.jittable, self.stateful = False, True
         self.name, self.num_envs, self.draw = "Altered", 4, self._env.draw
         self.observation_space, self.action_space = self._env.observation_space, self._env.action_space
         self.memory = {}
@@ -243,7 +244,7 @@ class Altered:
 class Naive:
     """Auto-reset as it is often written: `mode` says how."""
 
-    name, num_envs, jittable = "Naive", 4, False
+    name, num_envs, jittable, stateful = "Naive", 4, False, True
     observation_space, action_space = make(Walk, 1).observation_space, make(Walk, 1).action_space
 
     def __init__(self, mode):

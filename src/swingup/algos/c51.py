@@ -28,7 +28,7 @@ from swingup.priorities import Priorities
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Ratio, Unit, Whole, Widths, Within, refuse
 from swingup.replay import Batch, Memory
 from swingup.returns import project_categorical
-from swingup.rollout import collect, episode_stats, wander
+from swingup.rollout import begin, collect, episode_stats
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -94,18 +94,17 @@ class C51:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.network(env, k_net)
-        rows = self.warmup_env_steps // self.num_envs
-        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
-        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        memory = replay.memory(env, self.replay_size)
         learner = Learner(
             params,
             jax.tree.map(jnp.copy, params),
             self.optimizer(jnp.int32(0)).init(params),  # pyright: ignore[reportArgumentType]
             memory,
-            priorities.of(memory, rollout) if self.prioritised else None,
+            priorities.of(memory) if self.prioritised else None,
             env_steps=jnp.int32(self.warmup_env_steps),
             gradient_steps=jnp.int32(0),
         )
+        learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def network(self, env: VecEnv, key: Array) -> QNetwork:
@@ -129,13 +128,18 @@ class C51:
             return jnp.argmax(q, -1), ()
         return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
 
+    def remember(self, learner: Learner, rollout: Rollout) -> Learner:
+        """Keep a rollout [T, N] in the replay memory, where new transitions have the highest priority."""
+        memory, weighting = replay.add(learner.replay, rollout), learner.priorities
+        if weighting is not None:
+            weighting = priorities.follow(weighting, memory, len(rollout.step.reward))
+        return learner._replace(replay=memory, priorities=weighting)
+
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
-        memory, weighting = replay.add(learner.replay, rollout), learner.priorities
-        optimizer = self.optimizer(learner.env_steps)
-        if weighting is not None:
-            weighting = priorities.enter(weighting, *replay.written(memory, self.num_steps))
+        learner = self.remember(learner, rollout)
+        memory, optimizer = learner.replay, self.optimizer(learner.env_steps)
 
         def gradient_step(carry, key):
             params, target, opt_state, weighting, count = carry
@@ -149,7 +153,7 @@ class C51:
             target = renew(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
             return (params, target, opt_state, weighting, count), metrics
 
-        carry = learner.params, learner.target, learner.opt_state, weighting, learner.gradient_steps
+        carry = learner.params, learner.target, learner.opt_state, learner.priorities, learner.gradient_steps
         steps = round(self.replay_ratio * self.env_steps_per_iteration)
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         params, target, opt_state, weighting, count = carry

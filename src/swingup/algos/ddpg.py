@@ -11,7 +11,7 @@ and the target networks Q⁻ and μ⁻ follow by Polyak's average. It explores b
 Differs from the paper in: a time limit bootstraps from the true last observation; Gaussian noise instead of an
 Ornstein-Uhlenbeck process, which Fujimoto et al. (2018) found no worse; no batch normalisation or weight decay;
 widths 256 and 256; how many gradient steps follow an env step is set by `replay_ratio`, whatever `num_envs` is;
-the random actions before the first gradient step are taken in `init`. Actions are in normalised units: [-1, 1]
+the random actions are taken before the first iteration. Actions are in normalised units: [-1, 1]
 spans the environment's bounds.
 """
 
@@ -27,7 +27,7 @@ from swingup import replay
 from swingup.critics import Actor, Critic
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, wander
+from swingup.rollout import begin, collect, episode_stats
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -77,11 +77,10 @@ class DDPG:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        rows = self.warmup_env_steps // self.num_envs
-        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
-        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params)
         learner = Learner(params, target, self.opt_state(params), memory)
+        learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
@@ -103,10 +102,15 @@ class DDPG:
         action = jnp.tanh(learner.params.actor(obs))
         return action if noise is None else jnp.clip(action + self.noise * noise, -1, 1), ()
 
+    def remember(self, learner: Learner, rollout: Rollout) -> Learner:
+        """Keep a rollout [T, N] in the replay memory."""
+        return learner._replace(replay=replay.add(learner.replay, rollout))
+
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
-        memory = replay.add(learner.replay, rollout)
+        learner = self.remember(learner, rollout)
+        memory = learner.replay
 
         def gradient_step(carry, key):
             (actor, critic), target, (actor_state, critic_state) = carry

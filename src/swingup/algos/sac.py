@@ -11,7 +11,7 @@ replay memory and a' ~ π(· | s'),
 
 Differs from the paper in: a time limit bootstraps from the true last observation; L(α) takes log α as the factor
 instead of α, as the paper's own code does; how many gradient steps follow an env step is set by `replay_ratio`,
-whatever `num_envs` is; the random actions before the first gradient step are taken in `init`. Actions, and so
+whatever `num_envs` is; the random actions are taken before the first iteration. Actions, and so
 log π and H̄, are in normalised units: [-1, 1] spans the environment's bounds.
 """
 
@@ -28,7 +28,7 @@ from swingup.critics import Actor, Critic, each, twins
 from swingup.distributions import TanhNormal
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, wander
+from swingup.rollout import begin, collect, episode_stats
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -83,11 +83,10 @@ class SAC:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        rows = self.warmup_env_steps // self.num_envs
-        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
-        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params.critic)
         learner = Learner(params, target, self.opt_state(params), memory)
+        learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
@@ -118,10 +117,15 @@ class SAC:
         mean, log_std = jnp.split(actor(obs), 2, -1)
         return TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0))
 
+    def remember(self, learner: Learner, rollout: Rollout) -> Learner:
+        """Keep a rollout [T, N] in the replay memory."""
+        return learner._replace(replay=replay.add(learner.replay, rollout))
+
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
-        memory = replay.add(learner.replay, rollout)
+        learner = self.remember(learner, rollout)
+        memory = learner.replay
 
         def gradient_step(carry, key):
             (actor, critic, log_alpha), target, states = carry

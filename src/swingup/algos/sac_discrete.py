@@ -23,7 +23,7 @@ from swingup.critics import QNetwork, twins
 from swingup.distributions import Categorical
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, wander
+from swingup.rollout import begin, collect, episode_stats
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -78,11 +78,10 @@ class SACDiscrete:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        rows = self.warmup_env_steps // self.num_envs
-        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
-        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params.critic)
         learner = Learner(params, target, self.opt_state(params), memory)
+        learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
@@ -108,10 +107,15 @@ class SACDiscrete:
         pi = Categorical(learner.params.actor(obs))
         return pi.mode() if noise is None else pi.from_noise(noise), ()
 
+    def remember(self, learner: Learner, rollout: Rollout) -> Learner:
+        """Keep a rollout [T, N] in the replay memory."""
+        return learner._replace(replay=replay.add(learner.replay, rollout))
+
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
-        memory = replay.add(learner.replay, rollout)
+        learner = self.remember(learner, rollout)
+        memory = learner.replay
 
         def gradient_step(carry, key):
             (actor, critic, log_alpha), target, states = carry

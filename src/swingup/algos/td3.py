@@ -25,7 +25,7 @@ from swingup.critics import Actor, Critic, each, twins
 from swingup.errors import ConfigError
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
-from swingup.rollout import collect, episode_stats, wander
+from swingup.rollout import begin, collect, episode_stats
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -84,11 +84,10 @@ class TD3:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        rows = self.warmup_env_steps // self.num_envs
-        actor, rollout = wander(env, (k_env, k_run), rows, self.warmup_hold)
-        memory = replay.add(replay.memory(env, self.replay_size), rollout)
+        memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params)
         learner = Learner(params, target, self.opt_state(params), memory)
+        learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
@@ -110,10 +109,15 @@ class TD3:
         action = jnp.tanh(learner.params.actor(obs))
         return action if noise is None else jnp.clip(action + self.noise * noise, -1, 1), ()
 
+    def remember(self, learner: Learner, rollout: Rollout) -> Learner:
+        """Keep a rollout [T, N] in the replay memory."""
+        return learner._replace(replay=replay.add(learner.replay, rollout))
+
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
-        memory = replay.add(learner.replay, rollout)
+        learner = self.remember(learner, rollout)
+        memory = learner.replay
 
         def critic_step(carry, key):
             critic, critic_state, target = carry

@@ -88,7 +88,8 @@ class Hosted:
     jittable, stateful = False, False
 
     def __init__(self, env: Vec):
-        self.env, self.num_envs, self.name, self.source = env.env, env.num_envs, env.name, env.source
+        self.vec, self.env, self.source = env, env.env, env.source
+        self.num_envs, self.name = env.num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward = env.goal_reward
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)

@@ -12,7 +12,10 @@ from swingup.testing.play import Record, actions, extremes, play
 from swingup.types import VecEnv
 
 SHORT = 64  # env steps of the comparisons between streams
-ATTRIBUTES = ("name", "num_envs", "observation_space", "action_space", "jittable", "reset", "draw", "step")
+ATTRIBUTES = (
+    *("name", "num_envs", "observation_space", "action_space", "jittable", "stateful"),
+    *("reset", "draw", "step"),
+)
 
 
 def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
