@@ -11,6 +11,8 @@ from swingup.algos.c51 import C51
 from swingup.algos.ddpg import DDPG
 from swingup.algos.dqn import DQN
 from swingup.algos.qr_dqn import QRDQN
+from swingup.algos.sac import SAC
+from swingup.envs.names import FETCH
 from swingup.envs.names import MUJOCO as ROBOTS
 from swingup.presets_policy import ATARI as ATARI_PPO
 from swingup.presets_policy import MUJOCO, MUJOCO_A2C, MUJOCO_TRPO, MUJOCO_VPG
@@ -32,6 +34,7 @@ NAMES = """
 """
 GAMES = frozenset(NAMES.split())
 BODIES = frozenset(name.partition("-")[0] for name in ROBOTS)
+GOALS = frozenset(name.partition("-")[0] for name in FETCH if "Dense" not in name)
 
 # Of the papers, of which these differ: replays of 100,000 frames instead of 1 million, so that they fit (0.7 GB);
 # 8 games side by side, with one gradient step per 4 env steps all the same.
@@ -98,11 +101,27 @@ KINDS: dict[tuple[str, str], Preset] = {
         1_000_000,
         "MuJoCo's robots",
     ),
+    ("sac", "fetch"): by(
+        "those of RL Zoo for TQC",
+        SAC(
+            gamma=0.95,
+            lr=1e-3,
+            actor_lr=1e-3,
+            alpha_lr=1e-3,
+            batch_size=2_048,
+            warmup=1_000,
+            tau=0.05,
+            hindsight=4,
+            hidden=(512, 512, 512),
+        ),
+        1_000_000,
+        "Fetch with sparse rewards",
+    ),
 }
 
 
 def kind(name: str) -> str:
-    """What an environment's full name without options says of its kind: "atari", "mujoco", or "".
+    """What an environment's full name without options says of its kind: "atari", "mujoco", "fetch", or "".
 
     >>> kind("envpool:Pong-v5"), kind("gymnasium:ALE/Pong-v5"), kind("gymnasium:Ant-v4"), kind("brax:ant")
     ('atari', 'atari', 'mujoco', '')
@@ -113,4 +132,6 @@ def kind(name: str) -> str:
     stem = bare.removeprefix("ALE/").rpartition("-v")[0]
     if stem in GAMES and (suite == "envpool" or bare.startswith("ALE/")):
         return "atari"
+    if stem in GOALS:
+        return "fetch"
     return "mujoco" if stem in BODIES else ""

@@ -228,7 +228,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("sac", "envpool:FetchPush-v4"): Preset(
         replace(FETCH, num_envs=4, num_steps=4, replay_ratio=0.25, hidden=(256, 256)),
         env_steps=200_000,
-        result="success 0.04, one seed: others need 1,000,000 env steps",
+        result="success 0.04, one seed: published runs take 1,000,000 env steps",
         tuned=False,
     ),
     ("sac", "envpool:FetchReach-v4"): Preset(

@@ -61,6 +61,9 @@ def test_a_preset_fits_its_environment(algo: str, env: str) -> None:
         ("envpool:Humanoid-v5", "mujoco"),
         ("gymnasium:Humanoid-v5", "mujoco"),
         ("gymnasium:Ant-v4", "mujoco"),
+        ("gymnasium:FetchSlide-v4", "fetch"),
+        ("envpool:FetchPickAndPlace-v4", "fetch"),
+        ("envpool:FetchPushDense-v4", ""),
         ("gymnasium:AntMaze_UMaze-v5", ""),
         ("gymnasium:CartPole-v1", ""),
         ("brax:ant", ""),
@@ -84,7 +87,9 @@ def test_settings_by_kind() -> None:
     assert "EnvPool" in twin.about
     for (algo, where), known in KINDS.items():
         assert type(known.algo) is algorithm(algo)
-        assert where in ("atari", "mujoco")
+        assert where in ("atari", "mujoco", "fetch")
+        assert "not measured" in known.result
+        assert not known.tuned
         assert Experiment(known.algo, "CartPole-v1", known.env_steps, (0,)).iterations > 0
 
 
