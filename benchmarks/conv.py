@@ -32,7 +32,7 @@ def strided(conv: Conv, x: jax.Array) -> jax.Array:
 
 def atari() -> None:
     """Milliseconds of a gradient step of 256 Atari observations, alone and as one of two in a scan; best of 3."""
-    net = NatureCNN(4, 512, key=jax.random.key(0))
+    net = NatureCNN((84, 84, 4), 512, key=jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (256, 84, 84, 4))
     for name, convolve in (("XLA convolution", strided), ("slices", lambda conv, x: conv(x))):
 

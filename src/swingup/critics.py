@@ -10,7 +10,10 @@ import numpy as np
 from jax import Array
 
 from swingup.errors import ConfigError, unknown
-from swingup.nn import ACTIVATIONS, CNN, MLP, NatureCNN, body, features
+from swingup.layers import Dense
+from swingup.nn import ACTIVATIONS, CNN, MLP, NatureCNN, encoder
+from swingup.noisy import NoisyDense
+from swingup.observations import features, role
 from swingup.spaces import Box, Discrete, Space
 
 
@@ -18,13 +21,14 @@ class QNetwork(eqx.Module):
     """Q(s, ·) for discrete actions, or its distribution as M numbers for each: [..., A] or [..., A, M].
 
     With `dueling` (Wang et al. 2016, eq. 9): Q(s, a) = V(s) + A(s, a) - mean over actions of A(s, ·), with
-    separate MLPs for V and A after the shared CNN, if there is one.
+    separate MLPs for V and A after the shared CNN, if there is one. With `noisy` every dense layer is a `NoisyDense`.
     """
 
     body: CNN | NatureCNN | None
     advantage: MLP
     value: MLP | None
     observation_space: Space = eqx.field(static=True)
+    kind: str = eqx.field(static=True)  # the role of the observations
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -36,23 +40,28 @@ class QNetwork(eqx.Module):
         *,
         dueling: bool = False,
         atoms: int | None = None,
+        noisy: bool = False,
+        body: str = "auto",
         key: Array,
     ):
-        """Raises `ConfigError` for an unknown activation or actions that are not discrete."""
+        """Raises `ConfigError` for an unknown activation, actions that are not discrete, or a `body` that the
+        observations do not fit."""
         if activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
         if not isinstance(action_space, Discrete):
             raise ConfigError("this algorithm chooses among discrete actions; for a box use ddpg, td3 or sac")
         k_body, k_advantage, k_value = jax.random.split(key, 3)
-        self.observation_space = observation_space
-        self.body, sizes = body(observation_space, hidden, key=k_body)
+        dense = NoisyDense if noisy else Dense
+        self.observation_space, self.kind = observation_space, role(observation_space, body)
+        self.body, sizes = encoder(observation_space, hidden, self.kind, dense=dense, key=k_body)
         self.shape = (action_space.n,) if atoms is None else (action_space.n, atoms)
         outputs = action_space.n * (atoms or 1)
-        self.advantage = MLP((*sizes, outputs), activation, 1.0, key=k_advantage)
-        self.value = MLP((*sizes, atoms or 1), activation, 1.0, key=k_value) if dueling else None
+        self.advantage = MLP((*sizes, outputs), activation, 1.0, dense=dense, key=k_advantage)
+        last = (*sizes, atoms or 1)
+        self.value = MLP(last, activation, 1.0, dense=dense, key=k_value) if dueling else None
 
     def __call__(self, obs: Array) -> Array:
-        x = features(self.observation_space, obs)
+        x = features(self.observation_space, obs, self.kind)
         x = x if self.body is None else self.body(x)
         q = self.advantage(x).reshape(*x.shape[:-1], *self.shape)
         if self.value is None:
@@ -68,6 +77,7 @@ class Critic(eqx.Module):
     body: CNN | NatureCNN | None
     mlp: MLP
     observation_space: Space = eqx.field(static=True)
+    kind: str = eqx.field(static=True)  # the role of the observations
 
     def __init__(
         self,
@@ -76,16 +86,19 @@ class Critic(eqx.Module):
         hidden: tuple[int, ...],
         activation: str,
         *,
+        body: str = "auto",
         key: Array,
     ):
+        """Raises `ConfigError` for a `body` that the observations do not fit."""
         k_body, k_mlp = jax.random.split(key)
-        self.observation_space = observation_space
-        self.body, (inputs, *widths) = body(observation_space, hidden, key=k_body)
-        sizes = (inputs + action_space.shape[0], *widths, 1)
+        self.observation_space, self.kind = observation_space, role(observation_space, body)
+        self.body, (inputs, *_) = encoder(observation_space, hidden, self.kind, key=k_body)
+        # After a CNN too all of `hidden` follows: with one width Q would be linear in the action.
+        sizes = (inputs + action_space.shape[0], *hidden, 1)
         self.mlp = MLP(sizes, activation, 1.0, key=k_mlp)
 
     def __call__(self, obs: Array, action: Array) -> Array:
-        x = features(self.observation_space, obs)
+        x = features(self.observation_space, obs, self.kind)
         x = x if self.body is None else self.body(x)
         return self.mlp(jnp.concatenate([x, action], -1))[..., 0]
 
@@ -96,6 +109,7 @@ class Actor(eqx.Module):
     body: CNN | NatureCNN | None
     mlp: MLP
     observation_space: Space = eqx.field(static=True)
+    kind: str = eqx.field(static=True)  # the role of the observations
 
     def __init__(
         self,
@@ -105,9 +119,11 @@ class Actor(eqx.Module):
         activation: str,
         outputs: int = 1,
         *,
+        body: str = "auto",
         key: Array,
     ):
-        """Raises `ConfigError` for an unknown activation, or actions that are not a vector with finite bounds."""
+        """Raises `ConfigError` for an unknown activation, actions that are not a vector with finite bounds, or a
+        `body` that the observations do not fit."""
         if activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
         bounded = isinstance(action_space, Box) and np.isfinite(action_space.bounds).all()
@@ -116,12 +132,12 @@ class Actor(eqx.Module):
                 "this algorithm needs actions that are a vector between finite bounds; for discrete ones use dqn"
             )
         k_body, k_mlp = jax.random.split(key)
-        self.observation_space = observation_space
-        self.body, sizes = body(observation_space, hidden, key=k_body)
+        self.observation_space, self.kind = observation_space, role(observation_space, body)
+        self.body, sizes = encoder(observation_space, hidden, self.kind, key=k_body)
         self.mlp = MLP((*sizes, outputs * action_space.shape[0]), activation, 0.01, key=k_mlp)
 
     def __call__(self, obs: Array) -> Array:
-        x = features(self.observation_space, obs)
+        x = features(self.observation_space, obs, self.kind)
         return self.mlp(x if self.body is None else self.body(x))
 
 

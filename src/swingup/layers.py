@@ -5,6 +5,7 @@ apply to it. Every module takes inputs with any leading axes.
 """
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -77,15 +78,17 @@ class Dense(eqx.Module):
 class MLP(eqx.Module):
     """Dense layers with an activation after each but the last."""
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Any, ...]  # of `Dense`, or another layer with its arguments
     activation: str = eqx.field(static=True)
 
-    def __init__(self, sizes: tuple[int, ...], activation: str, last_scale: float, *, key: Array):
+    def __init__(
+        self, sizes: tuple[int, ...], activation: str, last_scale: float, *, dense: Any = Dense, key: Array
+    ):
         """`sizes` lists inputs, hidden widths and outputs; hidden layers are scaled by √2."""
         scales = [math.sqrt(2)] * (len(sizes) - 2) + [last_scale]
         keys = jax.random.split(key, len(scales))
         self.layers = tuple(
-            Dense(n, m, scale, key=k) for n, m, scale, k in zip(sizes, sizes[1:], scales, keys, strict=False)
+            dense(n, m, scale, key=k) for n, m, scale, k in zip(sizes, sizes[1:], scales, keys, strict=False)
         )
         self.activation = activation
 

@@ -13,7 +13,7 @@ import scipy.special as special
 
 from swingup.distributions import Categorical, Normal
 from swingup.errors import ConfigError
-from swingup.nn import ACTIVATIONS, CNN, MLP, ActorCritic, Conv, Dense, NatureCNN, features, orthogonal
+from swingup.nn import ACTIVATIONS, CNN, MLP, ActorCritic, Conv, Dense, NatureCNN, orthogonal
 from swingup.spaces import Box, Discrete
 
 VECTOR, IMAGE, PAIR = Box.of(-1.0, 1.0, (3,)), Box.of(0.0, 1.0, (5, 4, 2)), Box.of(-1.0, 1.0, (2,))
@@ -155,7 +155,7 @@ def test_cnn_is_conv_relu_dense_relu():
 
 def test_nature_cnn_is_the_one_of_mnih_et_al():
     """Filters of 8x8, 4x4 and 3x3 with strides 4, 2 and 1: 20x20x32, 9x9x64, 7x7x64, then a dense layer."""
-    cnn = jax.tree.map(lambda x: x / 16, filled(lambda key: NatureCNN(4, 5, key=key)))
+    cnn = jax.tree.map(lambda x: x / 16, filled(lambda key: NatureCNN((84, 84, 4), 5, key=key)))
     x = np.random.default_rng(1).random((2, 84, 84, 4)).astype(np.float32)
     got, hidden = quick(lambda c, x: c(x))(cnn, x[None]), x
     for layer, size, stride, shape in zip(
@@ -198,22 +198,6 @@ def test_modules_are_pytrees_of_float_arrays_only(build):
     leaves = jax.eval_shape(traced, jax.random.key(0))
     assert len(leaves) >= 2
     assert all(x.dtype == jnp.float32 for x in leaves)
-
-
-# --- Features
-
-
-def test_features_of_each_kind_of_space():
-    """One-hot integers, flat arrays, images as they are; bytes scaled to [0, 1]."""
-    np.testing.assert_array_equal(features(Discrete(3), jnp.array([[2, 0]])), [[[0, 0, 1], [1, 0, 0]]])
-    matrix = np.arange(12.0).reshape(2, 2, 3)
-    flat = features(Box.of(0.0, 20.0, (2, 3)), jnp.asarray(matrix))
-    np.testing.assert_array_equal(flat, matrix.reshape(2, 6))
-    assert features(Box.of(0.0, 1.0, ()), jnp.zeros(5)).shape == (5, 1)
-    assert features(IMAGE, jnp.zeros((7, 5, 4, 2))).shape == (7, 5, 4, 2)
-    pixels = features(Box.of(0, 255, (2,), "uint8"), jnp.array([0, 255], jnp.uint8))
-    assert pixels.dtype == jnp.float32
-    np.testing.assert_array_equal(pixels, [0, 1])
 
 
 # --- The actor-critic
