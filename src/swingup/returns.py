@@ -211,11 +211,18 @@ def quantile_huber(
 
         Σ_i mean_j |τ_i - 1(u_ij < 0)| huber_κ(u_ij) / κ,      u_ij = target_j - quantile_i,  τ_i = (2i - 1) / 2M
 
+    As κ goes to 0, huber_κ(u) / κ goes to |u|: κ = 0 is the plain quantile regression of QR-DQN-0 (eq. 8).
+
     >>> quantile_huber(jnp.array([[0.0, 0.0]]), jnp.array([[1.0]]))
     Array([0.5], dtype=float32)
+    >>> quantile_huber(jnp.array([[0.0, 0.0]]), jnp.array([[1.0]]), kappa=0.0)
+    Array([1.], dtype=float32)
     """
     m = quantile.shape[-1]
     tau = (jnp.arange(m) + 0.5) / m
     u = target[..., None, :] - quantile[..., :, None]  # [B, i, j]
     weight = jnp.abs(tau[:, None] - (u < 0))
-    return jnp.sum(jnp.mean(weight * huber(u, kappa) / kappa, -1), -1)
+    # u² / 2κ within ±κ, |u| - κ/2 beyond. κ is divided by only where it is not 0, so that no gradient is NaN there.
+    size, inside = jnp.abs(u), 0.5 * jnp.square(u) / jnp.where(kappa > 0, kappa, 1.0)
+    huber_by_kappa = jnp.where(size < kappa, inside, size - 0.5 * kappa)
+    return jnp.sum(jnp.mean(weight * huber_by_kappa, -1), -1)

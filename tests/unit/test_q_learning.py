@@ -193,6 +193,30 @@ def test_quantile_huber_loops() -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+def test_qr_dqn_0_is_plain_quantile_regression() -> None:
+    """κ = 0: Σ_i mean_j |τ_i - 1(u < 0)| |u| (eq. 8), with its gradient, in a loop; and the limit of small κ."""
+    rng = np.random.default_rng(5)
+    quantile, target = (rng.normal(size=(3, n)).astype(np.float32) for n in (5, 4))
+    target[0, 0] = quantile[0, 0]  # u = 0, where the slope is taken to be 0
+    expected, slope = np.zeros(3), np.zeros((3, 5))
+    for row in range(3):
+        for i in range(5):
+            for j in range(4):
+                u = target[row, j] - quantile[row, i]
+                weight = abs((2 * i + 1) / 10 - (u < 0))
+                expected[row] += weight * abs(u) / 4
+                slope[row, i] -= weight * np.sign(u) / 4
+
+    def loss(quantile, kappa):
+        return quantile_huber(quantile, jnp.asarray(target), kappa)
+
+    for kappa, close in ((0.0, 1e-5), (1e-6, 1e-4)):
+        np.testing.assert_allclose(loss(jnp.asarray(quantile), kappa), expected, rtol=close)
+        grad = jax.grad(lambda q, kappa=kappa: loss(q, kappa).sum())(jnp.asarray(quantile))
+        np.testing.assert_allclose(grad, slope, rtol=close, atol=1e-6)
+    assert np.isfinite(jax.grad(lambda kappa: loss(jnp.asarray(quantile), kappa).sum())(0.0))
+
+
 def test_quantiles_go_to_the_quantiles() -> None:
     """The minimum of the loss over samples is at their quantiles, for κ -> 0 (section 3.2)."""
     samples = jnp.sort(jax.random.normal(jax.random.key(0), (1, 999)))
