@@ -224,5 +224,5 @@ def quantile_huber(
     weight = jnp.abs(tau[:, None] - (u < 0))
     # u² / 2κ within ±κ, |u| - κ/2 beyond. κ is divided by only where it is not 0, so that no gradient is NaN there.
     size, inside = jnp.abs(u), 0.5 * jnp.square(u) / jnp.where(kappa > 0, kappa, 1.0)
-    huber_by_kappa = jnp.where(size < kappa, inside, size - 0.5 * kappa)
+    huber_by_kappa = jnp.where(size <= kappa, inside, size - 0.5 * kappa)
     return jnp.sum(jnp.mean(weight * huber_by_kappa, -1), -1)
