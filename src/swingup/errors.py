@@ -27,6 +27,15 @@ class EnvironmentFault(SwingupError):
     progress: Any = (
         None  # a `driver.Progress` after the last complete update before the fault, if there is one
     )
+    code: str = ""  # what `check_env` calls it, see `swingup.testing.faults`
+
+    def __init__(self, message: str, code: str = ""):
+        super().__init__(message)
+        self.code = code
+
+
+class RunningStatisticsWarning(UserWarning):
+    """An environment seems to normalise with running statistics, which an evaluation does not share."""
 
 
 class OutputError(SwingupError):

@@ -312,9 +312,15 @@ def test_what_cannot_be_opened_says_what_to_do(name, says):
     [
         (gymnasium.spaces.MultiDiscrete([2, 3]), "action spaces of kind MultiDiscrete"),
         (gymnasium.spaces.MultiBinary(3), "action spaces of kind MultiBinary"),
-        (gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}), "kind Dict are not supported"),
-        (gymnasium.spaces.Discrete(3, start=1), "kind Discrete with start=1 .* number from 0"),
-        (gymnasium.spaces.Box(1, 1, (2,)), "action space cannot be used: Box needs low < high"),
+        (
+            gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}),
+            "action spaces of kind Dict are not supported",
+        ),
+        (gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)]), "kind Tuple.* in a gymnasium.ActionWrapper"),
+        (gymnasium.spaces.Text(3), "action spaces of kind Text.* in a gymnasium.ActionWrapper"),
+        (gymnasium.spaces.Box(-1, 1, (0,)), r"a Box of shape \(0,\) has no entries"),
+        (gymnasium.spaces.Box(-(2**40), 2**40, (1,), np.int64), "more than 2\\^24 integers"),
+        (gymnasium.spaces.Box(2**40, 2**40 + 1, (1,), np.int64), "nor beyond int32"),
     ],
 )
 def test_spaces_without_a_counterpart_are_named(space, says):

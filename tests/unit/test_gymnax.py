@@ -200,7 +200,6 @@ def test_convert_refuses_other_kinds_of_space():
     assert convert(gymnasium.spaces.Discrete(3), "a") == Discrete(3)
     assert convert(gymnasium.spaces.Box(0, 255, (2, 3), np.uint8), "a") == Box.of(0, 255, (2, 3), "uint8")
     for space in (
-        gymnasium.spaces.Discrete(3, start=1),  # its actions are 1, 2, 3
         gymnasium.spaces.MultiDiscrete([2, 3]),
         gymnasium.spaces.MultiBinary(3),
         gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}),

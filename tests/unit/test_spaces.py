@@ -169,7 +169,6 @@ def test_spaces_are_static_arguments_of_compiled_code():
     "low, high, shape",
     [
         (1.0, -1.0, (2,)),
-        (0.0, 0.0, (2,)),
         ([0.0, 2.0], [1.0, 1.0], (2,)),
         (np.nan, 1.0, (2,)),
         (0.0, [1.0, np.nan], (2,)),
@@ -179,4 +178,64 @@ def test_spaces_are_static_arguments_of_compiled_code():
 )
 def test_bad_bounds_are_refused(low, high, shape):
     with pytest.raises(ValueError):
+        Box.of(low, high, shape)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "int64"])
+@pytest.mark.parametrize("low, high", [(0, 1), (0, 4), (-2, 2), (3, 9), (0, 100)])
+def test_every_integer_of_a_box_has_an_equal_share_of_the_policys_range(low, high, dtype):
+    """On an even grid over [-1, 1] each value of the box is met as often; beyond it the bounds are."""
+    if dtype.startswith("u") and low < 0:
+        low, high = 0, high - low
+    space, count = Box.of(low, high, (1,), dtype if dtype != "int64" else "int32"), high - low + 1
+    grid = ((np.arange(200 * count) + 0.5) / (100 * count) - 1).astype(np.float32)
+    got = np.asarray(to_env(space, jnp.asarray(grid)[:, None]))[:, 0]
+    values, times = np.unique(got, return_counts=True)
+    assert values.tolist() == list(range(low, high + 1))
+    assert times.tolist() == [200] * count
+    assert np.all(np.diff(got.astype(int)) >= 0)
+    ends = np.asarray(to_env(space, jnp.array([[-np.inf], [-1.0], [1.0], [7.0]])))[:, 0]
+    assert ends.tolist() == [low, low, high, high]
+
+
+def test_samples_of_an_integer_box_are_equally_likely():
+    space = Box.of([0, -2], [1, 2], (2,), "int32")
+    x = np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 20_000)))
+    for column, low, count in ((x[:, 0], 0, 2), (x[:, 1], -2, 5)):
+        assert stats.chisquare(np.bincount(column - low, minlength=count)).pvalue > 1e-8
+
+
+def test_far_and_infinite_bounds_of_integers_are_kept():
+    """float32 has no 2^24 + 1: the bound is added in integers."""
+    far = Box.of(2**24 + 1, 2**24 + 3, (1,), "int32")
+    assert [int(to_env(far, jnp.array([a]))[0]) - 2**24 for a in (-1.0, 0.0, 1.0)] == [1, 2, 3]
+    free = Box.of([-np.inf, -3], [np.inf, np.inf], (2,), "int32")
+    assert to_env(free, jnp.array([-7.6, -7.6])).tolist() == [-8, -3]
+    assert to_env(free, jnp.array([np.inf, 1e30]))[0] > 2**30
+    switch = Box.of(0, 1, (1,), "bool")
+    assert [bool(to_env(switch, jnp.array([a]))[0]) for a in (-0.01, 0.01)] == [False, True]
+
+
+def test_equal_bounds_are_a_constant():
+    space = Box.of([-1.0, 0.5], [1.0, 0.5], (2,))
+    for action in (-1.0, 0.3, 9.0):
+        assert to_env(space, jnp.full(2, action))[1] == np.float32(0.5)
+    assert (
+        np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 9)))[:, 1].tolist() == [0.5] * 9
+    )
+    whole = Box.of([0, 3], [1, 3], (2,), "int32")
+    assert [to_env(whole, jnp.full(2, a)).tolist() for a in (-1.0, 1.0)] == [[0, 3], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    "low, high, shape, says",
+    [
+        ([1, 0], [0, 1], (2,), "Box needs low <= high in every entry; got low"),
+        (np.nan, 1, (2,), "Box needs low <= high"),
+        (0, 1, (0,), r"shape \(0,\) has no entries"),
+        (0, 1, (3, 0), "has no entries"),
+    ],
+)
+def test_impossible_boxes_are_refused(low, high, shape, says):
+    with pytest.raises(ValueError, match=says):
         Box.of(low, high, shape)

@@ -73,9 +73,9 @@ def make(name: str | Any, num_envs: int, fresh: bool = False) -> VecEnv:
     if hasattr(name, "num_envs") and hasattr(name, "jittable"):
         return _another(name, num_envs) if fresh else _sized(name, num_envs)
     if hasattr(name, "reset_env") and hasattr(name, "step_env"):
-        from swingup.envs.adapters.gymnax import GymnaxEnv
+        from swingup.envs.adapters.gymnax import users
 
-        return Vec(GymnaxEnv(name), num_envs)
+        return Vec(users(name), num_envs)
     if _gymnasiums(name):
         from swingup.envs.adapters.gymnasium import wrap
 

@@ -1,11 +1,13 @@
 """Many copies of one environment: batch, auto-reset, episode statistics. The only place with that logic."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.envs.pure import advance, begin
 from swingup.types import Env, Obs, Step
 
 
@@ -31,8 +33,11 @@ class Vec:
 
     def reset(self, key: Array) -> tuple[VecState, Obs]:
         n = self.num_envs
-        env_state, obs = jax.vmap(self.env.reset)(jax.random.split(key, n))
+        env_state, obs = jax.vmap(self._begin)(jax.random.split(key, n))
         return VecState(env_state, jnp.zeros(n), jnp.zeros(n, jnp.int32)), obs
+
+    def _begin(self, key: Array) -> tuple[Any, Obs]:
+        return begin(self.env, key)
 
     def draw(self, key: Array, num_steps: int) -> Any:
         """All randomness of `num_steps` env steps: keys [T, N], and what to reset to, [T, N, ...].
@@ -45,15 +50,15 @@ class Vec:
         k_step, k_reset = jax.random.split(key)
         shape = (num_steps, self.num_envs)
         if getattr(self.env, "costly_reset", False):
-            once = jax.vmap(self.env.reset)(jax.random.split(k_reset, self.num_envs))
+            once = jax.vmap(self._begin)(jax.random.split(k_reset, self.num_envs))
             fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_steps, *x.shape)), once)
         else:
-            fresh = jax.vmap(jax.vmap(self.env.reset))(jax.random.split(k_reset, shape))
+            fresh = jax.vmap(jax.vmap(self._begin))(jax.random.split(k_reset, shape))
         return jax.random.split(k_step, shape), fresh
 
     def step(self, state: VecState, action: Array, noise: Any) -> tuple[VecState, Step]:
         keys, (fresh_state, fresh_obs) = noise
-        env_state, t = jax.vmap(self.env.step)(state.env, action, keys)
+        env_state, t = jax.vmap(partial(advance, self.env))(state.env, action, keys)
         truncated = t.truncated & ~t.terminated  # where both hold, the MDP's own end wins
         done = t.terminated | truncated
         ep_return, ep_length = state.ep_return + t.reward, state.ep_length + 1

@@ -18,7 +18,7 @@ def check_gymnasium(source: Any) -> Iterator[Finding]:
     """A `gymnasium.Env` or its constructor: what it returns, before anything is converted."""
     import gymnasium
 
-    from swingup.envs.adapters.host import convert
+    from swingup.envs.adapters.gymnasium_spaces import convert
 
     env = source
     if not isinstance(source, gymnasium.Env):

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+from swingup.envs.adapters.answers import raised
 from swingup.envs.adapters.host import name_of
 from swingup.errors import ConfigError
 
@@ -27,11 +28,32 @@ def several(source: Any, count: int, fresh: bool = False) -> list[gymnasium.Env]
     returns one that is in use.
     """
     if not isinstance(source, gymnasium.Env):
-        return claim([source() for _ in range(count)])
+        return claim(built([source] * count))
     envs = [] if fresh else [source]
     while len(envs) < count:
         envs.append(twin(source, count))
     return envs
+
+
+def built(functions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """An environment of each constructor. Raises `EnvironmentFault` from what a constructor raises."""
+    envs = []
+    for make in functions:
+        try:
+            envs.append(make())
+        except Exception as error:
+            close(envs)
+            name = getattr(make, "__qualname__", type(make).__name__)
+            raise raised(name, "the constructor", error, f"for environment {len(envs)}") from error
+    return envs
+
+
+def close(envs: list[Any]) -> None:
+    """Close these, the last ones first, even if some of them fail to."""
+    release(envs)
+    while envs:
+        with contextlib.suppress(Exception):  # of what one has to say at its end, the others must not suffer
+            envs.pop().close()
 
 
 def claim(envs: list[gymnasium.Env]) -> list[gymnasium.Env]:
@@ -44,7 +66,6 @@ def claim(envs: list[gymnasium.Env]) -> list[gymnasium.Env]:
             raise ConfigError(f"a constructor must return a gymnasium.Env, not {type(env).__name__}")
         inner = env.unwrapped
         if IN_USE.get(id(inner)) is inner:
-            release(envs)
             raise ConfigError(
                 f"{name_of(env)}: the constructor returned the same environment twice, or one that is in use: "
                 "build a new one in each call"
@@ -109,7 +130,7 @@ def vectors(source: VectorEnv, count: int) -> VectorEnv | list[gymnasium.Env]:
         functions: Any = source.env_fns  # pyright: ignore[reportAttributeAccessIssue]
         functions = [functions[i % len(functions)] for i in range(count)]
         if type(source) is SyncVectorEnv:
-            return claim([make() for make in functions])
+            return claim(built(functions))
         return in_processes(functions)
     made: Any = None
     with contextlib.suppress(Exception):

@@ -12,7 +12,8 @@ import envpool  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from swingup.envs.adapters.goals import distance_reward
-from swingup.envs.adapters.host import HostVec, Outcome, convert, joined
+from swingup.envs.adapters.gymnasium_spaces import convert, first
+from swingup.envs.adapters.host import HostVec, Outcome, joined
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Space
 
@@ -64,6 +65,7 @@ class EnvPoolPool:
             channels, height, width = space.shape
             self.observation_space = Box.of(0, 255, (height, width, channels), "uint8")
         self.action_space = convert(spaces[1], name, "action")
+        self._first = first(spaces[0]), first(spaces[1])  # what each counts from
         self.goal_reward = _goal_reward(name, spec.config)
         self._segments: list[Segment] = []
 
@@ -93,6 +95,8 @@ class EnvPoolPool:
             raise ConfigError(
                 f"{self.name}: rows {start} to {stop - 1} must be reset before they are stepped"
             )
+        if self._first[1]:
+            action = action + self._first[1]
         for s in segments:  # all of them work at once
             s.pool.send(action[s.start - start : s.start - start + s.count])
         answers = [s.pool.recv() for s in segments]
@@ -110,6 +114,8 @@ class EnvPoolPool:
         obs = joined(obs)
         if self.frames_first:
             obs = np.moveaxis(obs, 1, -1)
+        if self._first[0]:
+            obs = obs - self._first[0]
         return np.array(
             obs, self.observation_space.dtype if isinstance(self.observation_space, Box) else np.int32
         )

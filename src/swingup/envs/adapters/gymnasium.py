@@ -13,11 +13,14 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from swingup.envs.adapters.copies import in_processes, release, several, vectors
+from swingup.envs.adapters.answers import check_reset, check_seed, check_steps, flags, raised, rewards
+from swingup.envs.adapters.copies import built, close, in_processes, several, vectors
 from swingup.envs.adapters.goals import goal_reward
+from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
 from swingup.envs.adapters.gymnasium_vector import VectorPool
-from swingup.envs.adapters.host import HostVec, Outcome, convert, gather, name_of
-from swingup.errors import ConfigError
+from swingup.envs.adapters.host import HostVec, Outcome, name_of
+from swingup.envs.adapters.running import refuse_statistics
+from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Space
 
 VECTORIZATIONS = ("sync", "async")
@@ -51,10 +54,15 @@ def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **opti
             env = wrap(build, num_envs, vectorization, name=name, reward_sign=sign)
             env.stacked = atari
             return env
-    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        cure = f"; pip install 'swingup[{extra}]'" if extra else ""
-        raise ConfigError(f"{name} cannot be opened: {error}{cure}") from None
-    except (gymnasium.error.Error, TypeError) as error:
+    except EnvironmentFault as fault:
+        error = fault.__cause__
+        if isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled):
+            cure = f"; pip install 'swingup[{extra}]'" if extra else ""
+            raise ConfigError(f"{name} cannot be opened: {error}{cure}") from None
+        if isinstance(error, gymnasium.error.Error | TypeError):
+            raise ConfigError(f"{name} cannot be opened: {error}") from None
+        raise
+    except (ImportError, gymnasium.error.Error) as error:
         raise ConfigError(f"{name} cannot be opened: {error}") from None
 
 
@@ -108,15 +116,18 @@ def wrap(
     elif (count := 1 if num_envs is None else num_envs) < 1:
         raise ConfigError(f"num_envs must be at least 1, not {count}")
     elif vectorization == "sync":
-        theirs = int(isinstance(source, gymnasium.Env) and not fresh)
-        env = HostVec(ListPool(several(source, count, fresh), name, theirs), reward_sign)
+        envs, theirs = several(source, count, fresh), int(isinstance(source, gymnasium.Env) and not fresh)
+        env = HostVec(_closing(envs[theirs:], lambda: ListPool(envs, name, theirs)), reward_sign)
     elif isinstance(source, gymnasium.Env):
         raise ConfigError(
             "vectorization='async' needs a constructor, such as lambda: MyEnv(), not an environment"
         )
     else:
-        pool = VectorPool(in_processes([source] * count), name)
-        pool.goal_reward = rewards_of(source(), pool.observation_space)  # of one in this process
+        one, processes = built([source])[0], in_processes([source] * count)
+        refuse_statistics(one, name or name_of(one))
+        pool = _closing([processes], lambda: VectorPool(processes, name))
+        pool.goal_reward = rewards_of(one, pool.observation_space)  # of one in this process
+        pool.opened.append(one)
         env = HostVec(pool, reward_sign)
     env.source = source
     return env
@@ -125,10 +136,21 @@ def wrap(
 def _vector_pool(source: VectorEnv, num_envs: int | None, name: str | None, fresh: bool) -> Any:
     if fresh:
         others = vectors(source, num_envs or source.num_envs)
-        return ListPool(others, name) if isinstance(others, list) else VectorPool(others, name)
+        if isinstance(others, list):
+            return _closing(others, lambda: ListPool(others, name))
+        return _closing([others], lambda: VectorPool(others, name))
     if num_envs not in (None, source.num_envs):
         raise ConfigError(f"the environment has num_envs={source.num_envs}, the algorithm wants {num_envs}")
     return VectorPool(source, name, theirs=True)
+
+
+def _closing(envs: list[Any], pool: Callable[[], Any]) -> Any:
+    """The pool of environments that were opened for it; they are closed if there cannot be one."""
+    try:
+        return pool()
+    except BaseException:
+        close(list(envs))
+        raise
 
 
 class ListPool:
@@ -143,29 +165,58 @@ class ListPool:
         for env in envs:
             if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
                 raise ConfigError(f"{self.name}: the environments of one batch differ in their spaces")
-        self.observation_space = convert(first.observation_space, self.name, "observation")
+        refuse_statistics(first, self.name)
+        self._read = reader(first.observation_space, self.name)
+        self.observation_space = self._read.space
         self.action_space = convert(first.action_space, self.name, "action")
         self.goal_reward = rewards_of(first, self.observation_space)
-        self._action_type = first.action_space.dtype
+        self._actions = Actions(first.action_space)
+        self._steps = np.zeros(len(envs), int)  # of each since it was opened, for what is said of faults
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
-        rows = [env.reset(seed=seed)[0] for env, seed in zip(self.envs[start:], seeds, strict=False)]
-        return gather(rows, self.observation_space, self.name)
+        rows = range(start, start + len(seeds))
+        return self._begin(rows, [{"seed": seed} for seed in seeds])
 
     def restart(self, rows: np.ndarray) -> np.ndarray:
-        return gather([self.envs[i].reset()[0] for i in rows], self.observation_space, self.name)
+        return self._begin(rows, [{}] * len(rows))
+
+    def _begin(self, rows: Any, options: list[dict]) -> np.ndarray:
+        out, i = [], 0
+        try:
+            for i, how in zip(rows, options, strict=True):
+                out.append(check_reset(self.envs[i].reset(**how), self.name))
+        except EnvironmentFault:
+            raise
+        except Exception as error:
+            check_seed(self.envs[i], self.name)
+            raise raised(self.name, "reset", error, self._where(i)) from error
+        return self._read(out)
 
     def step(self, start: int, action: np.ndarray) -> Outcome:
-        envs = self.envs[start : start + len(action)]
-        answers = [env.step(a) for env, a in zip(envs, action.astype(self._action_type), strict=True)]
-        obs, reward, terminated, truncated, _ = zip(*answers, strict=True)
-        reward = np.array(reward, np.float64)
-        if reward.shape != (len(envs),):
-            raise ConfigError(f"{self.name}: a reward is an array of shape {reward.shape[1:]}, not a number")
-        obs = gather(obs, self.observation_space, self.name)
-        return Outcome(obs, reward, np.array(terminated, bool), np.array(truncated, bool))
+        count = len(action)
+        answers = []
+        try:
+            for env, a in zip(self.envs[start : start + count], self._actions(action), strict=True):
+                answers.append(env.step(a))
+        except Exception as error:
+            raise raised(self.name, "step", error, self._where(start + len(answers))) from error
+        if not self._steps[start]:
+            check_steps(answers, self.name)
+        self._steps[start : start + count] += 1
+        try:
+            obs, reward, terminated, truncated, _ = zip(*answers, strict=True)
+        except (TypeError, ValueError):
+            check_steps(answers, self.name)
+            raise
+        return Outcome(
+            self._read(obs),
+            rewards(reward, count, self.name),
+            flags(terminated, count, self.name, "terminated"),
+            flags(truncated, count, self.name, "truncated"),
+        )
+
+    def _where(self, row: int) -> str:
+        return f"environment {row} of {self.num_envs}, after {self._steps[row]:,} of its env steps"
 
     def close(self) -> None:
-        release(self._open)
-        while self._open:
-            self._open.pop().close()
+        close(self._open)

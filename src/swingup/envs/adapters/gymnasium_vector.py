@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from swingup.envs.adapters.host import Outcome, convert, gather, name_of
-from swingup.errors import ConfigError
+from swingup.envs.adapters.answers import check_reset, check_steps, flags, raised, rewards
+from swingup.envs.adapters.copies import close
+from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
+from swingup.envs.adapters.host import Outcome, name_of
+from swingup.envs.adapters.running import refuse_statistics
+from swingup.errors import ConfigError, EnvironmentFault
 
 
 class VectorPool:
@@ -21,41 +25,59 @@ class VectorPool:
 
     def __init__(self, env: VectorEnv, name: str | None = None, theirs: bool = False):
         self.env: Any = env
-        self._open = not theirs
+        self.opened: list[Any] = [] if theirs else [env]
         self.num_envs = env.num_envs
         self.name = name or name_of(env)
-        self.observation_space = convert(env.single_observation_space, self.name, "observation")
+        refuse_statistics(env, self.name)
+        self._read = reader(env.single_observation_space, self.name)
+        self.observation_space = self._read.space
         self.action_space = convert(env.single_action_space, self.name, "action")
+        self._actions = Actions(env.single_action_space)
         self.goal_reward: Any = None
         self._same_step = _settle(env, self.name) is AutoresetMode.SAME_STEP
         self._many_seeds = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._steps = 0
         self._fresh = np.empty(0)  # in SAME_STEP: the observations after the resets, [N, ...]
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
         rows = np.arange(start, start + len(seeds))
         if len(seeds) == self.num_envs:
             # Vector environments of other makes derive what they need from one number.
-            obs, _ = self.env.reset(seed=list(seeds) if self._many_seeds else seeds[0])
+            obs = self._begin(seed=list(seeds) if self._many_seeds else seeds[0])
         elif self._many_seeds:
             padded = [None] * start + seeds + [None] * (self.num_envs - start - len(seeds))
-            obs, _ = self.env.reset(seed=padded, options={"reset_mask": self._mask(rows)})
+            obs = self._begin(seed=padded, options={"reset_mask": self._mask(rows)})
         else:
             raise ConfigError(
                 f"{self.name}: {type(self.env.unwrapped).__name__} cannot seed some of its rows"
             )
-        return self._gather(obs)[rows]
+        return obs[rows]
 
     def restart(self, rows: np.ndarray) -> np.ndarray:
         if self._same_step:
             return self._fresh[rows]
-        return self._gather(self.env.reset(options={"reset_mask": self._mask(rows)})[0])[rows]
+        return self._begin(options={"reset_mask": self._mask(rows)})[rows]
+
+    def _begin(self, **how: Any) -> np.ndarray:
+        try:
+            answer = self.env.reset(**how)
+        except Exception as error:
+            raise raised(self.name, "reset", error) from error
+        return self._gather(check_reset(answer, self.name))
 
     def step(self, start: int, action: np.ndarray) -> Outcome:
         if len(action) != self.num_envs:
             raise ConfigError(f"{self.name}: {type(self.env).__name__} steps all of its rows or none")
-        action = action.astype(self.env.single_action_space.dtype)
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        obs = self._gather(obs)
+        try:
+            answer = self.env.step(self._actions(action))
+        except Exception as error:
+            raise raised(self.name, "step", error, f"after {self._steps:,} env steps of each") from error
+        if not self._steps:
+            check_steps([answer], self.name)
+        self._steps += 1
+        obs, reward, terminated, truncated, info = answer
+        obs, terminated = self._gather(obs), flags(terminated, len(action), self.name, "terminated")
+        truncated = flags(truncated, len(action), self.name, "truncated")
         if self._same_step:
             self._fresh, obs = obs, obs.copy()
             for i in np.flatnonzero(terminated | truncated):
@@ -63,21 +85,22 @@ class VectorPool:
                     raise ConfigError(
                         f"{self.name}: in mode SAME_STEP info['final_obs'] must hold last observations"
                     )
-                obs[i] = gather([info["final_obs"][i]], self.observation_space, self.name)[0]
-        return Outcome(
-            obs, np.array(reward, np.float64), np.array(terminated, bool), np.array(truncated, bool)
-        )
+                obs[i] = self._read([info["final_obs"][i]])[0]
+        return Outcome(obs, rewards(reward, len(action), self.name), terminated, truncated)
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            self.env.close()
+        close(self.opened)
+
+    def _gather(self, obs: Any) -> np.ndarray:
+        out = self._read(obs)
+        if len(out) != self.num_envs:
+            raise EnvironmentFault(
+                f"{self.name}: {len(out)} observations for {self.num_envs} environments", "num-envs"
+            )
+        return out
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(self.num_envs), rows)
-
-    def _gather(self, obs: Any) -> np.ndarray:
-        return gather(obs, self.observation_space, self.name)
 
 
 def _settle(env: VectorEnv, name: str) -> AutoresetMode:

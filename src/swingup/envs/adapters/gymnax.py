@@ -1,5 +1,6 @@
 """gymnax environments, and a user's own in the same form, as `Env`."""
 
+import dataclasses
 import importlib
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.errors import ConfigError
+from swingup.envs.adapters.answers import described
+from swingup.envs.pure import traced, two
+from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Discrete, Space
 from swingup.types import EnvState, Obs, Transition
 
@@ -27,30 +30,46 @@ class GymnaxEnv:
         self.env = env
         self.params = env.default_params if params is None else params
         self.name = str(name or getattr(env, "name", type(env).__name__))
-        self.observation_space = convert(env.observation_space(self.params), self.name)
-        self.action_space = convert(env.action_space(self.params), self.name)
+        spaces = env.observation_space(self.params), env.action_space(self.params)
+        self.observation_space, self.action_space = (convert(space, self.name) for space in spaces)
+        self._first = tuple(int(getattr(s, "start", 0)) for s in spaces)  # what each counts from
         # Resets and steps must agree on dtypes (gymnax states start with Python ints), or no loop over them
         # compiles. What a step returns is the rule.
         key = jax.random.key(0)
-        state = jax.eval_shape(lambda: env.reset_env(key, self.params)[1])
+        state = jax.eval_shape(lambda: self._reset_env(key)[0])
         action = jax.eval_shape(self.action_space.sample, key)
-        self._types = jax.eval_shape(self._step_env, state, action, key)[:2]
+        self._types, self.obs_type = jax.eval_shape(self._step_env, state, action, key)[:2]
 
     def reset(self, key: Array) -> tuple[EnvState, Obs]:
-        obs, state = self.env.reset_env(key, self.params)
-        return _cast((state, obs), self._types)
+        state, obs = self._reset_env(key)
+        return _cast(state, self._types), obs
 
     def step(self, state: EnvState, action: Array, key: Array) -> tuple[EnvState, Transition]:
-        state, obs, reward, terminated, truncated = self._step_env(state, action, key)
-        state, obs = _cast((state, obs), self._types)
-        reward, terminated = jnp.asarray(reward, jnp.float32), jnp.asarray(terminated, bool)
-        return state, Transition(obs, reward, terminated, jnp.asarray(truncated, bool))
+        state, *answer = self._step_env(state, action, key)
+        return _cast(state, self._types), Transition(*answer)
+
+    def _reset_env(self, key):
+        answer = traced(self.name, "reset_env", self.env.reset_env, key, self.params)
+        obs, state = two(answer, self.name, "reset_env", "obs, state")
+        return state, self._numbered(obs)
 
     def _step_env(self, state, action, key):
-        obs, state, reward, terminated, _ = self.env.step_env(key, state, action, self.params)
+        if self._first[1]:
+            action = action + self._first[1]
+        answer = traced(self.name, "step_env", self.env.step_env, key, state, action, self.params)
+        if not (isinstance(answer, tuple) and len(answer) == 5):
+            raise EnvironmentFault(
+                f"{self.name}: step_env returned {described(answer)}; wanted are obs, state, reward, terminated, info",
+                "step-returns",
+            )
+        obs, state, reward, terminated, _ = answer
         if self.name == "MountainCarContinuous-v0":
             obs, state = _stop_at_wall(self.env, state, self.params)
-        return state, obs, reward, terminated, self._is_truncated(state)
+        truncated = traced(self.name, "is_truncated", self._is_truncated, state)
+        return state, self._numbered(obs), reward, terminated, truncated
+
+    def _numbered(self, obs):
+        return obs - self._first[0] if self._first[0] else obs
 
     def _is_truncated(self, state) -> Array:
         if hasattr(self.env, "is_truncated"):
@@ -59,11 +78,67 @@ class GymnaxEnv:
         return jnp.bool_(False) if limit is None else state.time >= limit
 
 
+def users(env: Any) -> GymnaxEnv:
+    """A user's environment in gymnax's form.
+
+    Raises `EnvironmentFault` where it is in the form that gymnax had before 1.0, in which `done` contains the time
+    limit: nothing then tells a limit from a death.
+    """
+    ours = GymnaxEnv(env)
+    if limit_in_done(ours):
+        raise EnvironmentFault(
+            f"{ours.name}: the fourth value of step_env contains the time limit of {ours.params.max_steps_in_episode} "
+            "env steps, as in gymnax before 1.0, so that it would be taken for a death. Return there what ends the "
+            "task, without the clock, and give the class a method is_truncated(state, params) that says whether "
+            "the time is up; let that return False if the clock is part of the task",
+            "limit-in-done",
+        )
+    return ours
+
+
+def limit_in_done(env: GymnaxEnv) -> bool:
+    """Does the same step from the same state terminate at the time limit, and not at the start of an episode?"""
+    limit = getattr(env.params, "max_steps_in_episode", None)
+    keys = jax.random.split(jax.random.key(0), 8)
+    shape = jax.eval_shape(env.reset, keys[0])[0]
+    if limit is None or not hasattr(shape, "time"):
+        return False
+
+    def ends(key: Array, time: Any) -> tuple[Array, Array]:
+        state = env.reset(key)[0]
+        state = _replaced(state, time=jnp.asarray(time, state.time.dtype).reshape(state.time.shape))
+        t = env.step(state, env.action_space.sample(key), key)[1]
+        return jnp.asarray(t.terminated).any(), jnp.asarray(t.truncated).any()
+
+    @jax.jit
+    def only_late(keys: Array) -> Array:
+        early, late = (jax.vmap(lambda k, t=t: ends(k, t))(keys) for t in (0, limit))
+        return jnp.any(~early[0] & late[0] & late[1])
+
+    try:
+        return bool(only_late(keys))
+    except TypeError:  # its state cannot be set from outside
+        return False
+
+
+def _replaced(state: Any, **fields: Any) -> Any:
+    """A state with other fields: a NamedTuple, a dataclass of flax or chex, or a plain one."""
+    if hasattr(state, "_replace"):
+        return state._replace(**fields)
+    return state.replace(**fields) if hasattr(state, "replace") else dataclasses.replace(state, **fields)
+
+
 def make_gymnax(name: str) -> GymnaxEnv:
     """A gymnax environment by its bare id."""
     with postponed("seaborn", "matplotlib.pyplot"):
         import gymnax
-    return GymnaxEnv(*gymnax.make(name), name=name)
+    env = GymnaxEnv(*gymnax.make(name), name=name)
+    space, kind = env.observation_space, env.obs_type.dtype
+    if isinstance(space, Box) and space.is_integer and jnp.issubdtype(kind, jnp.floating):
+        env.observation_space = dataclasses.replace(
+            space, dtype="float32"
+        )  # Catch observes floats, and says integers
+    return env
 
 
 @contextmanager
@@ -101,7 +176,7 @@ def _stop_at_wall(env, state, params):
 def convert(space: Any, name: str) -> Space:
     """A gymnax or Gymnasium space as ours. Raises `ConfigError` for kinds without a counterpart."""
     scalar = not hasattr(space, "nvec") and getattr(space, "shape", ()) in ((), None)
-    if hasattr(space, "n") and scalar and getattr(space, "start", 0) == 0:
+    if hasattr(space, "n") and scalar:
         return Discrete(int(space.n))
     if hasattr(space, "low") and hasattr(space, "high"):
         return Box.of(space.low, space.high, tuple(space.shape), jnp.dtype(space.dtype).name)
@@ -109,4 +184,13 @@ def convert(space: Any, name: str) -> Space:
 
 
 def _cast(tree, types):
-    return jax.tree.map(lambda x, t: jnp.asarray(x, t.dtype), tree, types)
+    """With the dtypes of `types`; where the structure is another one, as it is: `advance` says so."""
+    if jax.tree.structure(tree) != jax.tree.structure(types):
+        return tree
+
+    def cast(x: Any, t: Any) -> Any:
+        x = x if isinstance(x, Array) else jnp.asarray(x)
+        loses = x.dtype.kind not in "biuf" or (x.dtype.kind == "f" and t.dtype.kind != "f")
+        return x if x.dtype == t.dtype or loses else x.astype(t.dtype)
+
+    return jax.tree.map(cast, tree, types)

@@ -10,11 +10,10 @@ import jax
 import numpy as np
 from jax import Array
 
+from swingup.envs.adapters.answers import GOALS, float32
 from swingup.errors import ConfigError
-from swingup.spaces import Box, Discrete, Space
+from swingup.spaces import Space
 from swingup.types import Step
-
-GOALS = "achieved_goal", "desired_goal", "observation"
 
 
 class Outcome(NamedTuple):
@@ -110,16 +109,16 @@ class HostVec:
         next_obs, reward, terminated, truncated = self.pool.step(self._start, action)
         truncated = truncated & ~terminated  # where both hold, the MDP's own end wins
         done = terminated | truncated
+        seen = float32(np.sign(reward) if self.reward_sign else reward, self.name, "a reward")
         self._return += reward
         self._length += 1
-        ep_return, ep_length = self._return.astype(np.float32), self._length.copy()
+        ep_return, ep_length = float32(self._return, self.name, "a return"), self._length.copy()
         obs, ended = next_obs, np.flatnonzero(done)
         if ended.size:
             obs = next_obs.copy()
             obs[ended] = self.pool.restart(self._start + ended)
             self._return[ended], self._length[ended] = 0, 0
-        reward = (np.sign(reward) if self.reward_sign else reward).astype(np.float32)
-        fields: Any = obs, next_obs, reward, terminated, truncated, ep_return, ep_length
+        fields: Any = obs, next_obs, seen, terminated, truncated, ep_return, ep_length
         return (), Step(*fields)
 
     def close(self) -> None:
@@ -140,73 +139,12 @@ def seeds_of(key: Array, count: int) -> list[int]:
     return [int(child.generate_state(1)[0] >> 1) for child in np.random.SeedSequence(data).spawn(count)]
 
 
-def convert(space: Any, name: str, role: str) -> Space:
-    """A Gymnasium space as ours; floats become float32 and long integers int32, as JAX has them.
-
-    Raises `ConfigError` naming the kind for a space without a counterpart; `role` is "observation" or "action".
-    """
-    kind = type(space).__name__
-    if kind == "Discrete" and space.start == 0:
-        return Discrete(int(space.n))
-    if kind == "Box":
-        try:
-            return Box.of(space.low, space.high, tuple(space.shape), narrow(space.dtype))
-        except ValueError as error:
-            raise ConfigError(f"{name}: its {role} space cannot be used: {error}") from None
-    if kind == "Dict" and set(space.spaces) == set(GOALS):
-        return goal_space([convert(space[key], name, role) for key in GOALS], name)
-    cure = {
-        "Dict": "name its parts "
-        + ", ".join(GOALS)
-        + " if it has goals, or else flatten it with gymnasium.wrappers.FlattenObservation",
-        "Tuple": "flatten it with gymnasium.wrappers.FlattenObservation",
-        "Discrete": "number from 0 in a gymnasium.ActionWrapper or ObservationWrapper",
-    }.get(kind, "turn it into one of these in a gymnasium wrapper")
-    shown = f"Discrete with start={space.start}" if kind == "Discrete" else kind
-    raise ConfigError(
-        f"{name}: {role} spaces of kind {shown} are not supported, only Box and Discrete; {cure}"
-    )
-
-
-def goal_space(parts: list[Any], name: str) -> Box:
-    """One vector of the three: the order is that of `Box.goal`, and of Gymnasium's FlattenObservation."""
-    vectors = all(isinstance(part, Box) and len(part.shape) == 1 for part in parts)
-    if not vectors or parts[0].shape != parts[1].shape:
-        raise ConfigError(
-            f"{name}: goals must be two vectors of one length, and what is observed beside them a vector"
-        )
-    low, high = (np.concatenate([p.bounds[i] for p in parts]) for i in (0, 1))
-    return Box.of(low, high, low.shape, goal=parts[0].shape[0])
-
-
 def joined(obs: Any) -> Any:
     """A dictionary of goals and observation, or of arrays of them, as one vector each; anything else as it is."""
     return np.concatenate([np.asarray(obs[key]) for key in GOALS], -1) if isinstance(obs, dict) else obs
-
-
-def narrow(dtype: Any) -> str:
-    """The dtype that observations have on arrival: float32 for every float, int32 for int64."""
-    dtype = np.dtype(dtype)
-    if dtype.kind == "f":
-        return "float32"
-    return "int32" if dtype.name == "int64" else dtype.name
 
 
 def name_of(env: Any) -> str:
     """A Gymnasium environment's id, or its class where it has none."""
     spec = getattr(env, "spec", None)
     return spec.id if spec is not None else type(getattr(env, "unwrapped", env)).__name__
-
-
-def gather(rows: Any, space: Space, name: str) -> np.ndarray:
-    """Observations of several environments as one new array [n, *shape]; `ConfigError` if a shape is wrong."""
-    dtype = np.int32 if isinstance(space, Discrete) else space.dtype
-    rows = joined(rows) if isinstance(rows, dict) else [joined(row) for row in rows]
-    try:
-        out = np.array(rows, dtype)
-    except ValueError:
-        out = None
-    if out is None or out.shape[1:] != space.shape:
-        got = sorted({np.shape(row) for row in rows})
-        raise ConfigError(f"{name}: observations have the shapes {got}, the space says {space.shape}")
-    return out
