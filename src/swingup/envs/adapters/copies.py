@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from swingup.envs.adapters.answers import raised
+from swingup.envs.adapters.calls import raised
 from swingup.envs.adapters.host import name_of
 from swingup.errors import ConfigError
 

@@ -13,7 +13,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from swingup.envs.adapters.answers import check_reset, check_seed, check_steps, flags, raised, rewards
+from swingup.envs.adapters.answers import flags, rewards
+from swingup.envs.adapters.calls import check_reset, check_seed, check_steps, raised
 from swingup.envs.adapters.copies import built, close, in_processes, several, vectors
 from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader

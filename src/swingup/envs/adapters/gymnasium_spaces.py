@@ -111,7 +111,7 @@ def first(space: Any) -> int:
 def narrow(dtype: Any) -> str:
     """The dtype that observations have on arrival: float32 for every float, int32 for int64."""
     dtype = np.dtype(dtype)
-    return "float32" if dtype.kind == "f" else NARROW.get(dtype.name, dtype.name)
+    return "float32" if dtype.kind == "f" else NARROW.get(str(dtype), str(dtype))
 
 
 class Actions:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from swingup.envs.adapters.answers import check_reset, check_steps, flags, raised, rewards
+from swingup.envs.adapters.answers import flags, rewards
+from swingup.envs.adapters.calls import check_reset, check_steps, raised
 from swingup.envs.adapters.copies import close
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
 from swingup.envs.adapters.host import Outcome, name_of

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.envs.adapters.answers import described
+from swingup.envs.adapters.calls import described
 from swingup.envs.pure import traced, two
 from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Discrete, Space
