@@ -286,7 +286,7 @@ def test_hindsight_on_the_host_asks_the_environment() -> None:
     """Two seeds, rewards from a callback inside the compiled update."""
     algo = small("ddpg", hindsight=4, warmup=40)
     env = make(Reach, 2 * algo.num_envs)
-    state = driver.run(algo, env, driver.init(algo, env, [0, 1]), 3)
+    state = driver.run(algo, env, driver.begin(algo, env, [0, 1]), 3)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.learner.params))
 
 
