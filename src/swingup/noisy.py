@@ -48,8 +48,8 @@ class NoisyDense(eqx.Module):
         return y + (matmul(x * before, self.weight_sigma) + self.bias_sigma) * after
 
 
-def perturb(networks: Any, key: Array, lead: tuple[int, ...] = ()) -> Any:
-    """Networks with fresh noise in each of their noisy layers; what has none is returned as it is.
+def perturb(networks: Any, key: Array | None, lead: tuple[int, ...] = ()) -> Any:
+    """Networks with fresh noise in each of their noisy layers; what has none, or gets no key, is returned as it is.
 
     By default one ε serves a whole batch. With `lead`, such as [N], each of N rows of the input has its own.
     Gradients reach μ and σ through it.
@@ -64,7 +64,9 @@ def perturb(networks: Any, key: Array, lead: tuple[int, ...] = ()) -> Any:
 
     leaves, tree = jax.tree.flatten(networks, is_leaf=is_noisy)
     count = sum(map(is_noisy, leaves))
-    keys = iter(jax.random.split(key, count) if count else ())
+    if key is None or not count:
+        return networks
+    keys = iter(jax.random.split(key, count))
 
     def fresh(layer: NoisyDense) -> NoisyDense:
         (inputs, outputs), (k_before, k_after) = layer.weight.shape, jax.random.split(next(keys))

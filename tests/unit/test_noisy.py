@@ -3,6 +3,7 @@
 Moments are compared within 6 standard errors in fewer than 100 places: false alarms below 1e-6.
 """
 
+import importlib
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from conftest import small
 from swingup.critics import QNetwork
+from swingup.envs import make
 from swingup.layers import MLP
 from swingup.noisy import NoisyDense, perturb
+from swingup.replay import Batch
 from swingup.spaces import Box, Discrete
 
 P, Q, B = 4, 3, 5
@@ -110,3 +114,87 @@ def test_all_dense_layers_of_a_q_network_are_noisy(shape: tuple[int, ...]) -> No
     dense = [*net.advantage.layers, *net.value.layers] + ([net.body.dense] if net.body is not None else [])
     assert all(isinstance(x, NoisyDense) for x in dense)
     assert len(dense) == (6 if len(shape) == 1 else 5)
+
+
+# --- In DQN, C51 and QR-DQN
+
+FAMILY = ("dqn", "c51", "qr_dqn")
+OPTIONS: dict[str, dict[str, Any]] = {"dqn": {}, "c51": {"atoms": 5}, "qr_dqn": {"quantiles": 5}}
+
+
+def agent(name: str) -> tuple[Any, Any]:
+    """A small algorithm with all of Rainbow's parts, and a learner with random parameters that can act."""
+    parts = {"double": True, "dueling": True, "n_step": 2, "prioritised": True, "noisy": True}
+    algo = small(name, num_envs=4, num_steps=2, replay_ratio=0.25, warmup=8, **parts, **OPTIONS[name])
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(partial(algo.network, make("CartPole-v1", 4)), jax.random.key(0))
+    params, target = (
+        jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype), shapes) for _ in range(2)
+    )
+    kind = importlib.import_module(f"swingup.algos.{name}").Learner
+    none = dict.fromkeys(kind._fields)
+    return algo, kind(**none | {"params": params, "target": target, "noise_key": jax.random.key(5)})
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_loss_is_that_of_two_networks_with_their_own_noise(name: str) -> None:
+    """Online and target networks are perturbed apart; gradients reach the deviations of the first alone."""
+    algo, learner = agent(name)
+    params, target, rng = learner.params, learner.target, np.random.default_rng(0)
+    fields: Any = rng.normal(size=(B, 4)), np.arange(B) % 2, rng.normal(size=B), rng.normal(size=(B, 4))
+    obs, action, reward, next_obs = (
+        jnp.asarray(x, jnp.int32 if x.dtype == int else jnp.float32) for x in fields
+    )
+    ones = jnp.ones(B)
+    b = Batch(obs, action, reward, next_obs, ones < 0, 0.9 * ones, ones, jnp.arange(B))
+    key = jax.random.key(1)
+    online, other = perturb((params, target), key)
+    apart = [np.asarray(x.advantage.layers[0].noise[0]) for x in (online, other)]
+    assert not np.allclose(*apart)
+
+    @jax.jit
+    def value(params, target, key):
+        return jax.value_and_grad(lambda *both: algo.loss(*both, b, key)[0], (0, 1))(params, target)
+
+    (loss, grads), means = value(params, target, key), algo.loss(params, target, b)[0]
+    np.testing.assert_allclose(loss, algo.loss(online, other, b)[0], rtol=1e-4)
+    assert not np.isclose(float(loss), float(means))
+    assert np.any(np.asarray(grads[0].advantage.layers[0].weight_sigma))
+    assert not any(np.any(np.asarray(x)) for x in jax.tree.leaves(grads[1]))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_noise_in_the_weights_explores_and_evaluation_uses_the_means(name: str) -> None:
+    """Each environment has its own noise; ε is 0, and without noise the means decide."""
+    algo, learner = agent(name)
+    obs, gumbel = jnp.ones((64, 4)), jnp.zeros((64, 2))
+    assert float(algo.epsilon(0.0)) == 0
+    learner = learner._replace(env_steps=jnp.int32(0))
+    actions = np.asarray(algo.act(learner, obs, gumbel)[0])
+    wanted = algo.q_values(perturb(learner.params, learner.noise_key, (64,)), obs).argmax(-1)
+    np.testing.assert_array_equal(actions, wanted)
+    assert 0 < actions.mean() < 1  # the same observation in all of them
+    np.testing.assert_array_equal(algo.act(learner, obs)[0], algo.q_values(learner.params, obs).argmax(-1))
+
+
+@pytest.mark.slow
+def test_an_iteration_draws_new_noise_and_learns_its_size() -> None:
+    algo, _ = agent("dqn")
+    env = make("CartPole-v1", 4)
+    before = jax.jit(lambda key: algo.init(env, key))(jax.random.key(0)).learner
+    state = jax.jit(lambda key: algo.step(env, algo.init(env, key)))(jax.random.key(0))
+    after, metrics = state[0].learner, state[1]
+    assert float(metrics["epsilon"]) == 0
+    assert not np.array_equal(*(jax.random.key_data(x.noise_key) for x in (before, after)))
+    assert np.any(
+        np.asarray(before.params.value.layers[0].weight_sigma != after.params.value.layers[0].weight_sigma)
+    )
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_without_the_option_there_is_no_noise(name: str) -> None:
+    algo, env = small(name, num_envs=2, **OPTIONS[name]), make("CartPole-v1", 2)
+    state = jax.eval_shape(partial(algo.init, env), jax.random.key(0))
+    assert state.learner.noise_key is None
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(state.learner)[0]]
+    assert not [x for x in names if "sigma" in x or "noise" in x]

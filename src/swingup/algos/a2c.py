@@ -29,11 +29,11 @@ from swingup.normalise import (
     RewardScale,
     merge,
     merge_rewards,
-    moments,
     normalise,
     reward_scale,
     scale_rewards,
 )
+from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, start, successor_values
@@ -46,7 +46,7 @@ class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
     iteration: Array  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs
+    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
 
@@ -73,17 +73,19 @@ class A2C:
     c_entropy: NonNegative = 0.01  # c2: weight of the entropy bonus; 0 to 0.02 (β in the paper)
     max_grad_norm: Positive = 0.5  # gradients longer than this (global norm) are shortened to it
     normalise_adv: bool = False  # advantages with mean 0 and deviation 1 within the rollout
-    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
         if self.optim not in OPTIMS:
             raise ConfigError(unknown("optim", self.optim, OPTIMS))
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
+        check_body(self.body)
 
     @property
     def env_steps_per_iteration(self) -> int:
@@ -93,12 +95,13 @@ class A2C:
         """Networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
-        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        how = self.hidden, self.activation, self.log_std_init
+        params: Any = ActorCritic(*spaces, *how, body=self.body, key=k_net)
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),
             iteration=jnp.int32(0),
-            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
         return State(learner, start(env, k_env), key)

@@ -5,9 +5,9 @@ reduce
 
     L(θ) = E[ huber(y - Q_θ(s, a)) ],      y = r + γ (1 - terminated) max_a' Q_θ⁻(s', a')
 
-where θ⁻, the target network, is a copy of θ that is renewed every so many env steps. Options, each off by
-default: `double` (van Hasselt et al. 2016: θ chooses a', θ⁻ judges it), `dueling` (Wang et al. 2016), `n_step`
-(n rewards, then the bootstrap), `prioritised` (Schaul et al. 2016).
+where θ⁻, the target network, is a copy of θ that is renewed once per `target_period` gradient steps. Options, each
+off by default: `double` (van Hasselt et al. 2016: θ chooses a', θ⁻ judges it), `dueling` (Wang et al. 2016), `n_step`
+(n rewards, then the bootstrap), `prioritised` (Schaul et al. 2016), `noisy` (Fortunato et al. 2018).
 
 Differs from the paper in: a time limit bootstraps from the true last observation; Adam instead of RMSprop;
 gradients are clipped by their global norm, and the Huber loss does what the paper's clipping of the error
@@ -26,6 +26,8 @@ from jax import Array
 from swingup import priorities, replay
 from swingup.critics import QNetwork
 from swingup.distributions import epsilon_greedy
+from swingup.noisy import perturb
+from swingup.observations import check_body
 from swingup.priorities import Priorities
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
@@ -42,6 +44,7 @@ class Learner(NamedTuple):
     priorities: Priorities | None  # None unless prioritised
     env_steps: Array  # done so far, the random ones included
     gradient_steps: Array
+    noise_key: Array | None  # of the noise in the weights that act; None unless noisy
 
 
 @hyperparameters
@@ -66,6 +69,7 @@ class DQN:
     )
     double: bool = False  # the online network chooses the action that the target network judges
     dueling: bool = False  # Q = V + A - mean(A)
+    noisy: bool = False  # noise in the weights explores, whose size is learnt; ε is 0 then
     n_step: Count = 1  # n: rewards before the bootstrap
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
     alpha: NonNegative = 0.6  # α: of the priorities; 0 is uniform
@@ -75,8 +79,10 @@ class DQN:
     adam_eps: Positive = 1e-8  # ε of Adam; 1.5e-4 for Atari
     hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
+        check_body(self.body)
         replay.check(self)
 
     @property
@@ -91,6 +97,7 @@ class DQN:
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
+        key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         params = self.network(env, k_net)
         memory = replay.memory(env, self.replay_size)
         learner = Learner(
@@ -101,13 +108,15 @@ class DQN:
             priorities.of(memory) if self.prioritised else None,
             env_steps=jnp.int32(self.warmup_env_steps),
             gradient_steps=jnp.int32(0),
+            noise_key=noise_key,
         )
         learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def network(self, env: VecEnv, key: Array) -> QNetwork:
         spaces = env.observation_space, env.action_space
-        return QNetwork(*spaces, self.hidden, self.activation, dueling=self.dueling, key=key)
+        options = {"dueling": self.dueling, "noisy": self.noisy, "body": self.body}
+        return QNetwork(*spaces, self.hidden, self.activation, **options, key=key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
@@ -120,9 +129,9 @@ class DQN:
     @jax.jit
     def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
         """ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
-        q = self.q_values(learner.params, obs)
         if noise is None:
-            return jnp.argmax(q, -1), ()
+            return jnp.argmax(self.q_values(learner.params, obs), -1), ()
+        q = self.q_values(perturb(learner.params, learner.noise_key, noise.shape[:1]), obs)
         return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
@@ -135,13 +144,15 @@ class DQN:
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
+        key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         learner = self.remember(learner, rollout)
         memory, optimizer = learner.replay, self.optimizer(learner.env_steps)
 
         def gradient_step(carry, key):
             params, target, opt_state, weighting, count = carry
-            batch = self.sample(memory, weighting, key)
-            grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch)
+            k_batch, k_noise = jax.random.split(key) if self.noisy else (key, None)
+            batch = self.sample(memory, weighting, k_batch)
+            grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch, k_noise)
             updates, opt_state = optimizer.update(grads, opt_state)
             params: Any = optax.apply_updates(params, updates)
             if weighting is not None:
@@ -155,11 +166,14 @@ class DQN:
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         params, target, opt_state, weighting, count = carry
         env_steps = learner.env_steps + self.env_steps_per_iteration
-        learner = Learner(params, target, opt_state, memory, weighting, env_steps, count)
+        learner = Learner(params, target, opt_state, memory, weighting, env_steps, count, noise_key)
         return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(env_steps)}
 
-    def loss(self, params: QNetwork, target: QNetwork, b: Batch) -> tuple[Array, tuple[Array, dict]]:
-        """L(θ), to be minimised, over a batch. The target carries no gradient."""
+    def loss(
+        self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None
+    ) -> tuple[Array, tuple[Array, dict]]:
+        """L(θ), to be minimised, over a batch. The target carries no gradient; `key` is of noisy networks' noise."""
+        params, target = perturb((params, target), key)
         q = jnp.take_along_axis(params(b.obs), b.action[:, None], -1)[:, 0]
         next_q = target(b.next_obs)
         chosen = jnp.argmax(params(b.next_obs) if self.double else next_q, -1)
@@ -184,6 +198,8 @@ class DQN:
 
     def epsilon(self, env_steps: Array) -> Array:
         """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
+        if self.noisy:
+            return jnp.float32(0)
         done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 

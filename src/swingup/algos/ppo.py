@@ -29,11 +29,11 @@ from swingup.normalise import (
     RewardScale,
     merge,
     merge_rewards,
-    moments,
     normalise,
     reward_scale,
     scale_rewards,
 )
+from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
@@ -45,7 +45,7 @@ class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
     iteration: Array  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs
+    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
 
@@ -75,11 +75,12 @@ class PPO:
     max_grad_norm: Positive = 0.5  # gradients longer than this (global norm) are shortened to it
     clip_value: bool = False  # keep V within ε of its old value too, as the paper's code did
     target_kl: Positive | None = None  # stop an update once KL(old||new) exceeds 1.5 times this; e.g. 0.01
-    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
     memory: str = "none"  # what reads a window of observations [K, d]: none (flattened), lstm, attention
 
     def __post_init__(self):
@@ -87,6 +88,7 @@ class PPO:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         if self.memory not in ("none", *MEMORIES):
             raise ConfigError(unknown("memory", self.memory, ("none", *MEMORIES)))
+        check_body(self.body, self.memory)
         samples = self.num_envs * self.num_steps
         if samples % self.num_minibatches:
             fit = [m for m in range(1, samples + 1) if samples % m == 0]
@@ -105,12 +107,12 @@ class PPO:
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
         how = self.hidden, self.activation, self.log_std_init
-        params: Any = ActorCritic(*spaces, *how, memory=self.memory, key=k_net)
+        params: Any = ActorCritic(*spaces, *how, memory=self.memory, body=self.body, key=k_net)
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),
             iteration=jnp.int32(0),
-            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
         return State(learner, start(env, k_env), key)

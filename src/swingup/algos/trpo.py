@@ -39,11 +39,11 @@ from swingup.normalise import (
     RewardScale,
     merge,
     merge_rewards,
-    moments,
     normalise,
     reward_scale,
     scale_rewards,
 )
+from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, Within
 from swingup.returns import explained_variance, gae, standardise
 from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
@@ -54,7 +54,7 @@ class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState  # of the critic; the policy has none
     iteration: Array  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs
+    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
 
@@ -83,15 +83,17 @@ class TRPO:
     value_epochs: Count = 10  # passes over each rollout in the fit of V
     num_minibatches: Count = 8  # parts that a rollout is cut in for it; one gradient step each; divides N T
     lr: NonNegative = 1e-3  # learning rate of the value function's Adam; the policy has none
-    normalise_obs: bool = False  # observations by running mean and variance, clipped to ±10
+    normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
     activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
+        check_body(self.body)
         if self.env_steps_per_iteration % self.num_minibatches:
             raise ConfigError("num_minibatches must divide num_envs * num_steps")
 
@@ -103,12 +105,13 @@ class TRPO:
         """Networks, the critic's optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
-        params: Any = ActorCritic(*spaces, self.hidden, self.activation, self.log_std_init, key=k_net)
+        how = self.hidden, self.activation, self.log_std_init
+        params: Any = ActorCritic(*spaces, *how, body=self.body, key=k_net)
         learner = Learner(
             params,
             self.optimizer().init(params.critic),
             iteration=jnp.int32(0),
-            obs_moments=moments(env.observation_space.shape) if self.normalise_obs else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
         return State(learner, start(env, k_env), key)
