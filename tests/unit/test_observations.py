@@ -9,7 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from conftest import algorithm, small
+from swingup import train
 from swingup.critics import Actor, Critic, QNetwork
+from swingup.envs import make
 from swingup.errors import ConfigError
 from swingup.nn import CNN, ActorCritic, NatureCNN
 from swingup.observations import check_body, features, image_shape, obs_moments, role, scale
@@ -280,3 +283,35 @@ def test_critics_of_pixels_are_not_linear_in_the_action(
     q = [float(net(obs, jnp.full((1, 2), a))[0]) for a in (-1e4, 0.0, 1e4)]
     assert abs(q[0] + q[2] - 2 * q[1]) > 0.01 * max(map(abs, q))
     assert [layer.weight.shape[1] for layer in net.mlp.layers] == [*hidden, 1]
+
+
+ON_POLICY = ("vpg", "a2c", "ppo", "trpo")
+
+
+@pytest.mark.parametrize("name", ON_POLICY)
+def test_normalising_leaves_integers_one_hot(name: str) -> None:
+    """Once, the states of FrozenLake became the zero vector: every state looked like every other."""
+    algo, env = small(name, normalise_obs=True), make("tabular:FrozenLake", 2)
+    learner = jax.eval_shape(partial(algo.init, env), jax.random.key(0)).learner
+    assert learner.obs_moments is None
+    vectors = jax.eval_shape(partial(algo.init, make("Pendulum-v1", 2)), jax.random.key(0)).learner
+    assert vectors.obs_moments.mean.shape == (3,)
+
+
+@pytest.mark.slow
+def test_ppo_with_normalised_observations_crosses_the_frozen_lake() -> None:
+    """Without slipping its best return is 1, of any seed; it was 0."""
+    algo = algorithm("ppo")(normalise_obs=True)
+    run = train(algo, "tabular:FrozenLake?slip=0", env_steps=40_000, seeds=2)
+    assert np.all(np.asarray(run.final_return) == 1)
+
+
+@pytest.mark.parametrize("name", [*ON_POLICY, "dqn", "c51", "qr_dqn"])
+def test_the_option_body_reaches_the_networks(name: str) -> None:
+    env = make("Breakout-MinAtar", 2)
+    shapes = jax.eval_shape(partial(small(name, num_envs=2, body="mlp").init, env), jax.random.key(0))
+    assert shapes.learner.params.body is None
+    with pytest.raises(ConfigError, match="body"):
+        small(name, body="conv")
+    with pytest.raises(ConfigError, match="images"):
+        small(name, num_envs=2, body="cnn").init(make("CartPole-v1", 2), jax.random.key(0))
