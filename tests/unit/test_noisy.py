@@ -49,7 +49,7 @@ def test_a_noisy_layer_is_the_papers() -> None:
     rows = [by_hand(net, x[i], before[i], after[i]) for i in range(B)]
     np.testing.assert_allclose(own(jnp.asarray(x)), rows, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
-        net(x), x @ np.asarray(net.weight) + np.asarray(net.bias), rtol=1e-4, atol=1e-5
+        net(jnp.asarray(x)), x @ np.asarray(net.weight) + np.asarray(net.bias), rtol=1e-4, atol=1e-5
     )
 
 
@@ -149,8 +149,8 @@ def test_the_loss_is_that_of_two_networks_with_their_own_noise(name: str) -> Non
     b = Batch(obs, action, reward, next_obs, ones < 0, 0.9 * ones, ones, jnp.arange(B))
     key = jax.random.key(1)
     online, other = perturb((params, target), key)
-    apart = [np.asarray(x.advantage.layers[0].noise[0]) for x in (online, other)]
-    assert not np.allclose(*apart)
+    one, two = (np.asarray(x.advantage.layers[0].noise[0]) for x in (online, other))
+    assert not np.allclose(one, two)
 
     @jax.jit
     def value(params, target, key):
@@ -185,7 +185,8 @@ def test_an_iteration_draws_new_noise_and_learns_its_size() -> None:
     state = jax.jit(lambda key: algo.step(env, algo.init(env, key)))(jax.random.key(0))
     after, metrics = state[0].learner, state[1]
     assert float(metrics["epsilon"]) == 0
-    assert not np.array_equal(*(jax.random.key_data(x.noise_key) for x in (before, after)))
+    old, new = (jax.random.key_data(x.noise_key) for x in (before, after))
+    assert not np.array_equal(old, new)
     assert np.any(
         np.asarray(before.params.value.layers[0].weight_sigma != after.params.value.layers[0].weight_sigma)
     )
