@@ -296,21 +296,12 @@ def evaluate(args: list[str]) -> None:
     )
 
 
-@dataclass(frozen=True)
-class PlayOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
-    out: Path  # the file to write: .gif or .mp4
-    seed: int | None = None  # the agent of this training seed; default: the best one
-    episode: int = 0  # which episode: another number starts elsewhere
-
-
 def play(args: list[str]) -> None:
     """Draw an episode of a trained agent."""
-    options = parse(PlayOptions, "play", args)
-    from swingup.playback import animate
+    from swingup.play import PlayOptions, command
 
-    about = animate(_load(options.run), options.out, options.seed, options.episode)
-    print(f"wrote {options.out} ({about})")
+    options = parse(PlayOptions, "play", args)
+    command(options, _load)
 
 
 @dataclass(frozen=True)

@@ -1,103 +1,121 @@
-"""Episodes of a trained agent, as pictures."""
+"""Episodes of a trained agent, as pictures: a fresh one, or one of the final evaluation's again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from swingup import driver
-from swingup.envs import make, on_host
-from swingup.envs.vec import Vec
+from swingup import driver, experiment, hosts, parallel
+from swingup.animation import encoder, write_animation
+from swingup.config import Experiment
 from swingup.errors import ConfigError
 from swingup.experiment import Run
+from swingup.filming import Cast, row_state, rows_of, shoot
+from swingup.stage import Stage, open_stage
 
-FRAMES = 500  # at most: a longer episode is shown in larger strides
-FPS = {"CartPole-v1": 50, "Pendulum-v1": 20, "Acrobot-v1": 15, "MinAtar": 12}
-
-
-def episode(run: Run, seed: int, number: int = 0, limit: int = 10_000) -> Iterator[tuple[Any, Any, float]]:
-    """(state, observation, return so far) of one greedy episode, the last state included."""
-    env = make(run.experiment.env, 1)
-    if not isinstance(env, Vec):
-        raise ConfigError("this run's environment is stepped on the host: its pictures are its own")
-    key = jax.random.fold_in(driver.root_key(seed, "play"), number)
-    state, obs = jax.jit(env.env.reset)(key)
-    step = jax.jit(env.env.step)
-    total = 0.0
-    yield state, obs, total
-    for t in range(limit):
-        state, answer = step(state, run.policy(obs, seed), jax.random.fold_in(key, t + 1))
-        total += float(answer.reward)
-        yield state, answer.obs, total
-        obs = answer.obs
-        if answer.terminated or answer.truncated:
-            return
+LIMIT = 10_000  # env steps
+Which = Literal["best", "median", "worst"]
 
 
-def host_episode(run: Run, seed: int, number: int = 0, limit: int = 10_000) -> Iterator[tuple[Any, float]]:
-    """(picture, return so far) before each env step of one greedy episode; Gymnasium draws it."""
-    import gymnasium
+def animate(
+    run: Run,
+    out: str | Path,
+    seed: int | None = None,
+    number: int = 0,
+    *,
+    which: Which | None = None,
+    limit: int = LIMIT,
+    stochastic: bool = False,
+    picture: Callable[[Any, np.ndarray], np.ndarray] | None = None,
+) -> str:
+    """Draw one episode to a GIF or MP4; returns a sentence about it.
 
-    from swingup.envs.adapters.gymnasium import wrap
-
-    source, name = run.experiment.env, run.experiment.env_name.partition(":")[2].partition("?")[0]
-    env: Any = None
+    Without `which` it is a fresh episode of the agent of `seed` (default: the best one); another `number` starts
+    elsewhere. With `which` it is that episode of the final evaluation, of all seeds or of `seed`, played again with
+    the same keys. `stochastic` draws actions from the policy in place of its greedy ones. An episode longer than
+    `limit` env steps is cut. `picture` draws in place of the environment: a function of its state (None on the host)
+    and its observation that returns an array [H, W, 3] of bytes. Raises `ConfigError` for what is not there.
+    """
+    encoder(Path(out))
+    if seed is not None and seed not in run.experiment.seeds:
+        raise ConfigError(f"this run has no seed {seed}; it has {', '.join(map(str, run.experiment.seeds))}")
+    if limit < 1:
+        raise ConfigError(f"limit must be at least 1 env step, not {limit}")
+    cast, title, expected = (
+        _fresh(run, seed, number, not stochastic) if which is None else _again(run, seed, which, stochastic)
+    )
+    stage, cast = _stage(run.experiment, cast, exact=which is not None)
     try:
-        env = gymnasium.make(name, render_mode="rgb_array") if isinstance(source, str) else source()
-        host = wrap(env, 1)
-        _, obs = host.reset(jax.random.fold_in(driver.root_key(seed, "play"), number))
-        total = 0.0
-        for _ in range(limit):
-            picture = env.render()
-            if not isinstance(picture, np.ndarray):
-                raise ConfigError("the environment draws nothing: construct it with render_mode='rgb_array'")
-            yield picture, total
-            _, step = host.step((), run.policy(obs, seed))
-            obs, total = step.obs, float(step.ep_return[0])
-            if step.done[0]:
-                return
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise ConfigError(f"{name} cannot be drawn: {error}") from error
+        film, last = shoot(stage, cast, title, limit, picture)
     finally:
-        if env is not None:
-            env.close()
+        stage.close()
+    fps = max(4.0, min(stage.fps, len(film.frames) / 2))  # two seconds, where there is little to see
+    still = [film.frames[-1]] * round(fps)  # a second to see how it ends
+    write_animation(out, film.frames + still, fps=round(fps))
+    cut = "" if last.done else f", cut after {limit:,} env steps (--limit)"
+    about = f"{title}, {last.time} env steps, return {last.ep_return:.1f}{cut}"
+    if expected is not None and last.done and not np.isclose(last.ep_return, expected, rtol=1e-5, atol=1e-5):
+        about += f"; {expected:.1f} in the evaluation: rounding has led elsewhere"
+    return about + (f"; {stage.note}" if stage.note else "")
 
 
-def animate(run: Run, out: Path, seed: int | None = None, number: int = 0) -> str:
-    """Draw one episode to a GIF or MP4; returns a sentence about it. Default seed: the best one."""
-    from swingup import render
-    from swingup.render_tables import scene_of
+def check(e: Experiment, out: str | Path) -> None:
+    """Draw one frame of an untrained episode, and throw it away.
 
-    seeds = run.experiment.seeds
-    if seed is None:
-        seed = seeds[int(np.argmax(run.final_return))] if run.result else seeds[0]
-    if seed not in seeds:
-        raise ConfigError(f"this run has no seed {seed}; it has {', '.join(map(str, seeds))}")
-    name = run.experiment.env_name.partition(":")[2]
-    if on_host(run.experiment.env):
-        return _animate_host(run, out, seed, number)
-    moments = list(episode(run, seed, number))
-    env: Any = make(run.experiment.env, 1)
-    scene = scene_of(env.env, lambda states: run.policy(states, seed))
-    stride = -(-len(moments) // FRAMES)
-    kept = [(t, m) for t, m in enumerate(moments) if t % stride == 0 or t == len(moments) - 1]
-    frames = [
-        render.frame(name, state, np.asarray(obs), f"seed {seed}   env step {t}   return {total:.1f}", scene)
-        for t, (state, obs, total) in kept
-    ]
-    fps = 4 if scene else next((rate for part, rate in FPS.items() if part in name), 30)
-    render.write_animation(out, frames, fps=fps)
-    return f"seed {seed}, {len(moments) - 1} env steps, return {moments[-1][2]:.1f}"
+    Raises `ConfigError` now, with the cure, for what would keep `animate` from writing `out` after training: an unknown
+    suffix, a missing extra, no library to draw with.
+    """
+    encoder(Path(out))
+    learner, key = jnp.zeros(1), jax.random.key(0)[None]
+    cast = Cast(e.algo, learner, key, experiment.evaluation_size(e, 1), (0, 0))
+    stage = open_stage(e.env, e.env_name, cast.num_envs, lambda obs: np.zeros(len(obs), np.int32))
+    try:
+        state, obs = rows_of(stage, cast._replace(num_envs=stage.env.num_envs)).reset(key)
+        stage.paint(row_state(stage, state, cast.row), np.asarray(obs[0, 0]), "")
+    finally:
+        stage.close()
 
 
-def _animate_host(run: Run, out: Path, seed: int, number: int) -> str:
-    from PIL import Image
+# --- who plays --------------------------------------------------------------------------------------------------------
 
-    from swingup import render
 
-    moments = list(host_episode(run, seed, number))
-    stride = -(-len(moments) // FRAMES)
-    render.write_animation(out, [Image.fromarray(picture) for picture, _ in moments[::stride]], fps=30)
-    return f"seed {seed}, {len(moments)} env steps, return {moments[-1][1]:.1f} before the last env step"
+def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast, str, None]:
+    e = run.experiment
+    i = e.seeds.index(seed) if seed is not None else int(np.argmax(run.final_return)) if run.result else 0
+    learner = jax.tree.map(lambda x: x[i : i + 1], hosts.apart(run.state.learner)[0])
+    key = jax.random.fold_in(driver.root_key(e.seeds[i], "play"), number)
+    algo, size = parallel.setting(e.resolved(), i), experiment.evaluation_size(e, 1)
+    return Cast(algo, learner, key[None], size, (0, 0), greedy), f"seed {e.seeds[i]}", None
+
+
+def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[Cast, str, float]:
+    if stochastic:
+        raise ConfigError(
+            "the episodes of the final evaluation are greedy: leave out --which, or --stochastic"
+        )
+    e = run.experiment
+    returns = experiment.play(e, run.state, episodes=e.episodes)
+    rows = [e.seeds.index(seed)] if seed is not None else range(len(e.seeds))
+    order = sorted(
+        ((float(returns[i, k]), i, k) for i in rows for k in range(e.episodes)), key=lambda x: x[0]
+    )
+    value, i, k = {"best": order[-1], "median": order[(len(order) - 1) // 2], "worst": order[0]}[which]
+    size = experiment.evaluation_size(e, e.episodes)
+    keys = [jax.random.fold_in(driver.root_key(s, "final evaluation"), k // size) for s in e.seeds]
+    cast = Cast(e.resolved(), hosts.apart(run.state.learner)[0], jnp.stack(keys), size, (i, k % size))
+    return cast, f"seed {e.seeds[i]}, {which} of {len(order)} episodes", value
+
+
+def _stage(e: Experiment, cast: Cast, exact: bool) -> tuple[Stage, Cast]:
+    """The stage, and the cast as it fits there; pictures of tables show what the agent would do in each state."""
+    learner = jax.tree.map(lambda x: x[cast.row[0]], cast.learner)
+    setting = parallel.setting(cast.algo, cast.row[0])
+
+    def greedy(obs: np.ndarray) -> np.ndarray:
+        return np.asarray(setting.act(learner, jnp.asarray(obs))[0])
+
+    stage = open_stage(e.env, e.env_name, cast.num_envs, greedy, exact)
+    return stage, cast if stage.alone else cast._replace(num_envs=stage.env.num_envs)

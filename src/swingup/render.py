@@ -4,21 +4,12 @@ Coordinates are pixels of a canvas of twice the final size, y downwards; halving
 """
 
 import functools
-import io
-import itertools
 import math
-import subprocess
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-
-from swingup.errors import ConfigError
-from swingup.files import make_directory, output_error, write_atomic
 
 WIDE, SQUARE = (960, 640), (640, 704)  # canvas sizes; halved they are multiples of 16, as H.264 likes
 WHITE, PALE, GREY, INK, ACCENT = "#ffffff", "#eef1f4", "#c3cad2", "#39424e", "#e4602b"
@@ -35,9 +26,10 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = N
 
     `env_name` is the name that gymnax uses; an environment that is not known here is shown by its
     observation: an image, a grid of channels, or bars. `state` may be None; Pendulum's holds the torque. A `scene`
-    of one's own, a function of canvas, observation and state, draws in place of these.
+    of one's own, a function of canvas, observation and state, draws in place of these. Channels may come first or
+    last; of frames that are stacked the newest, which is the last, is shown.
     """
-    obs = np.clip(np.nan_to_num(np.squeeze(np.asarray(obs, dtype=float))), -1e5, 1e5)
+    obs = _newest(np.clip(np.nan_to_num(np.squeeze(np.asarray(obs, dtype=float))), -1e5, 1e5))
     known, size = SCENES.get(env_name, (_bars, -1))
     high, wide, deep = (obs.shape + (0, 0, 0))[:3] if obs.ndim in (2, 3) else (0, 0, 0)
     is_grid = deep > 0 and max(high, wide) <= 32 and (deep != 3 or env_name.endswith("-MinAtar"))
@@ -49,10 +41,49 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = N
         _paste(image, obs)
     else:
         (scene or (known if obs.size == size else _bars))(draw, obs.ravel(), state)
-    caption, room = caption.replace("\n", "  "), image.width - 56
-    points = int(min(30, 30 * room / max(1, draw.textlength(caption, font=_font(30)))))
-    draw.text((28, 40), caption, fill=INK, font=_font(max(8, points)), anchor="lm")
+    _write(draw, caption, image.width)
     return image.reduce(2)
+
+
+def captioned(picture: Any, caption: str = "") -> Image.Image:
+    """An environment's own picture below a line of text, as an RGB picture 320 to 480 pixels wide.
+
+    `picture` is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: bytes, or floats from 0 to 1. Raises
+    `ValueError` for anything else.
+    """
+    levels = np.asarray(picture)
+    if levels.ndim not in (2, 3) or levels.shape[2:] not in ((), (1,), (3,), (4,)) or not levels.size:
+        raise ValueError(f"a picture is an array [H, W] or [H, W, 3], not one of shape {levels.shape}")
+    if levels.dtype != np.uint8:
+        levels = np.nan_to_num(levels.astype(float)) * (1 if levels.dtype.kind in "iu" else 255)
+        levels = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
+    image = Image.fromarray(levels[..., 0] if levels.shape[2:] == (1,) else levels[..., :3]).convert("RGB")
+    shrink = min(1.0, 480 / image.width, 960 / image.height)
+    if shrink < 1:
+        image = image.resize([max(1, round(shrink * n)) for n in image.size])  # pyright: ignore[reportArgumentType]
+    elif image.width < 320:
+        image = ImageOps.scale(image, -(-320 // image.width), Image.Resampling.NEAREST)
+    line = Image.new("RGB", (2 * image.width, 64), WHITE)
+    _write(ImageDraw.Draw(line), caption, line.width)
+    whole = Image.new("RGB", (image.width, image.height + 32), WHITE)
+    whole.paste(line.reduce(2))
+    whole.paste(image, (0, 32))
+    return whole
+
+
+def _write(draw: Draw, caption: str, width: int) -> None:
+    """A caption in the uppermost line, in smaller letters if it is long."""
+    caption, room = caption.replace("\n", "  "), width - 56
+    points = int(min(30, 30 * room / max(1, draw.textlength(caption, font=_font(30)))))
+    draw.text((28, 34), caption, fill=INK, font=_font(max(8, points)), anchor="lm")
+
+
+def _newest(obs: np.ndarray) -> np.ndarray:
+    """The newest frame of a stack along the first axis; channels last."""
+    while obs.ndim > 3:
+        obs = obs[-1]
+    channels_first = obs.ndim == 3 and obs.shape[0] < min(obs.shape[1:])
+    return np.moveaxis(obs, 0, -1) if channels_first else obs
 
 
 def _rod(draw: Draw, start: Point, end: Point, width: float, colour: str) -> None:
@@ -134,16 +165,18 @@ def _grid(draw: Draw, obs: np.ndarray) -> None:
 
 
 def _paste(image: Image.Image, obs: np.ndarray) -> None:
-    """A picture: [H, W], [H, W, 3], or the last channel of [H, W, C]; in 0..1, 0..255 or any other range."""
+    """A picture: [H, W], or the last channels of [H, W, C]; in 0..1, 0..255 or any other range."""
+    if obs.ndim == 3:
+        obs = obs[..., -3:] if obs.shape[2] % 3 == 0 else obs[..., -1]
     low, high = min(0.0, obs.min()), 1.0 if obs.max() <= 1 else max(255.0, obs.max())
     levels = np.rint((obs - low) / (high - low) * 255).astype(np.uint8)
-    picture = Image.fromarray(levels if levels.shape[2:] in ((), (3,)) else levels[:, :, -1])
-    picture = ImageOps.contain(picture, (904, 536), Image.Resampling.NEAREST)
+    picture = ImageOps.contain(Image.fromarray(levels), (904, 536), Image.Resampling.NEAREST)
     image.paste(picture, ((960 - picture.width) // 2, 80))
 
 
 def _bars(draw: Draw, obs: np.ndarray, state: Any) -> None:
     """Any vector: bars of x / (1 + |x|), so that no value leaves the picture and the scale never jumps."""
+    obs = obs[:: -(-obs.size // 904) or 1]  # of more entries than pixels, some
     for level in (-1, -0.5, 0, 0.5, 1):
         draw.line((28, 340 - 230 * level, 932, 340 - 230 * level), fill=PALE if level else GREY, width=4)
     pitch = 904 / max(1, obs.size)
@@ -159,63 +192,3 @@ SCENES: dict[str, tuple[Callable[[Draw, np.ndarray, Any], None], int]] = {  # an
     "MountainCar-v0": (_mountain_car, 2),
     "MountainCarContinuous-v0": (functools.partial(_mountain_car, goal=0.45), 2),
 }
-
-
-def write_animation(path: str | Path, frames: Sequence[Image.Image], fps: int = 30) -> None:
-    """Write frames of one size as .gif (looping) or .mp4 (H.264); the file appears whole or not at all.
-
-    A GIF plays at 50 frames per second at most, and equal frames in a row become one long frame of it.
-    """
-    path = Path(path)
-    encode = {".gif": _gif, ".mp4": _mp4}.get(path.suffix.lower())
-    if encode is None:
-        raise ConfigError(f"cannot write {path.name!r}: the name of an animation must end in .gif or .mp4")
-    frames = [f if f.mode == "RGB" else f.convert("RGB") for f in frames]
-    if fps <= 0 or len({f.size for f in frames}) != 1:
-        raise ConfigError("an animation needs fps > 0 and at least one frame, all frames of one size")
-    try:
-        make_directory(path.absolute().parent)
-        data = encode(frames, fps)
-    except OSError as error:
-        raise output_error(path, error) from error
-    write_atomic(path, data)
-
-
-def _gif(frames: Sequence[Image.Image], fps: int) -> bytes:
-    areas: Counter[Any] = Counter()
-    for f in frames:
-        areas.update({colour: area for area, colour in f.getcolors(f.width * f.height) or []})
-    # One palette for all frames, by median cut of all colours weighted by the root of their areas; then a
-    # table from colour to palette index, because Pillow itself looks only at the upper six bits of a level.
-    colours = np.repeat(np.array(list(areas), np.uint8), [math.isqrt(n) for n in areas.values()], axis=0)
-    palette = Image.fromarray(colours[None]).quantize(255, Image.Quantize.MEDIANCUT)
-    index, code = np.zeros(2**24, np.uint8), np.array((65536, 256, 1))
-    index[colours @ code] = np.asarray(palette)[0]
-    pictures = [Image.fromarray(index[np.asarray(f) @ code]) for f in frames]
-    for picture in pictures:
-        picture.putpalette(palette.getpalette() or [])
-    ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]  # hundredths: 3, 4, 3, 3, ... for 30 fps
-    duration = [10 * max(2, end - start) for start, end in itertools.pairwise(ticks)]
-    options: dict[str, Any] = {"loop": 0, "disposal": 1, "optimize": True, "palette": palette.palette}
-    file = io.BytesIO()
-    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=duration, **options)
-    return file.getvalue()
-
-
-def _mp4(frames: Sequence[Image.Image], fps: int) -> bytes:
-    try:
-        import imageio_ffmpeg
-
-        program = imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        hint = "writing MP4 needs imageio-ffmpeg: pip install 'swingup[video]', or choose a .gif"
-        raise ConfigError(hint) from error
-    # Not through imageio_ffmpeg.write_frames: it forks, which JAX warns about, and hides ffmpeg's failures.
-    source = f"-f rawvideo -pix_fmt rgb24 -s {frames[0].width}x{frames[0].height} -r {fps} -i -"
-    target = "-c:v libx264 -crf 18 -pix_fmt yuv420p -vf pad=ceil(iw/2)*2:ceil(ih/2)*2 -movflags +faststart"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [program, "-v", "error", *source.split(), *target.split(), f"{folder}/video.mp4"]
-        done = subprocess.run(command, input=b"".join(f.tobytes() for f in frames), capture_output=True)
-        if done.returncode:
-            raise OSError(f"ffmpeg: {done.stderr.decode(errors='replace').strip() or done.returncode}")
-        return Path(folder, "video.mp4").read_bytes()

@@ -12,9 +12,10 @@ import pytest
 from gymnasium.envs.classic_control.acrobot import AcrobotEnv
 from PIL import Image, ImageColor
 
-from swingup import render
+from swingup import animation, render
+from swingup.animation import write_animation
 from swingup.errors import ConfigError, OutputError
-from swingup.render import ACCENT, INK, PALE, SCENES, TOL, frame, write_animation
+from swingup.render import ACCENT, INK, PALE, SCENES, TOL, captioned, frame
 
 MINATAR = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 
@@ -359,6 +360,9 @@ def test_a_broken_ffmpeg_is_reported_in_its_own_words(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [program]
 
 
-def test_only_two_functions_are_public():
-    public = {n for n, v in vars(render).items() if getattr(v, "__module__", "") == render.__name__}
-    assert {n for n in public if not n.startswith("_")} == {"frame", "write_animation"}
+@pytest.mark.parametrize(
+    ("module", "names"), [(render, {"frame", "captioned"}), (animation, {"write_animation", "encoder"})]
+)
+def test_few_functions_are_public(module, names):
+    public = {n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
+    assert {n for n in public if not n.startswith("_")} == names

@@ -67,6 +67,8 @@ class EnvPoolPool:
         self.action_space = convert(spaces[1], name, "action")
         self._first = first(spaces[0]), first(spaces[1])  # what each counts from
         self.goal_reward = _goal_reward(name, spec.config)
+        modules = [kind.__module__ for kind in type(spec).__mro__ if kind.__module__.startswith("envpool.")]
+        self.family = modules[0].split(".")[1]  # atari, mujoco, ...
         self._segments: list[Segment] = []
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
@@ -104,6 +106,14 @@ class EnvPoolPool:
             np.concatenate([np.asarray(joined(a[i])) for a in answers]) for i in range(4)
         )
         return Outcome(self._observations(obs), reward.astype(np.float64), terminated, truncated)
+
+    def picture(self, row: int) -> np.ndarray:
+        """[H, W, 3], by EnvPool with the option `render_mode="rgb_array"`; raises NotImplementedError if it cannot."""
+        segment = next(s for s in self._segments if s.start <= row < s.start + s.count)
+        try:
+            return segment.pool.render(env_ids=row - segment.start)[0]
+        except RuntimeError as error:
+            raise NotImplementedError from error
 
     def close(self) -> None:
         for segment in self._segments:

@@ -1,0 +1,150 @@
+"""Playing an episode in front of a camera: every moment of it, or as many as there is room for."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from swingup import hosts, parallel
+from swingup.distributions import noise
+from swingup.envs import Hosted
+from swingup.envs.adapters.host import seeds_of
+from swingup.envs.vec import Vec
+from swingup.render import captioned
+from swingup.spaces import to_env
+from swingup.stage import Stage
+
+FRAMES = 512  # at most: a longer episode is shown in larger strides
+
+
+class Cast(NamedTuple):
+    """Who plays, and which row of what is played is looked at."""
+
+    algo: Any
+    learner: Any  # [S, ...]
+    keys: jax.Array  # [S]
+    num_envs: int  # N, of each seed
+    row: tuple[int, int]  # of S and N
+    greedy: bool = True
+
+
+class Moment(NamedTuple):
+    """A row of the environments after `time` env steps of its episode."""
+
+    time: int
+    state: Any  # of one environment; None where only the environments know it
+    obs: np.ndarray
+    ep_return: float
+    done: bool
+
+
+class Film:
+    """The frames of an episode of any length: when they are too many, every other one goes."""
+
+    def __init__(self):
+        self.frames: list[Image.Image] = []
+        self.stride = 1
+
+    def wants(self, time: int) -> bool:
+        return time % self.stride == 0
+
+    def add(self, image: Image.Image) -> None:
+        if len(self.frames) == FRAMES:
+            self.frames, self.stride = self.frames[::2], 2 * self.stride
+        if self.frames and image.size != self.frames[0].size:
+            image = image.resize(self.frames[0].size)
+        self.frames.append(image)
+
+
+def shoot(stage: Stage, cast: Cast, title: str, limit: int, picture: Any) -> tuple[Film, Moment]:
+    """Play an episode and draw it."""
+    film, moment = Film(), None
+    for moment in moments(stage, cast, limit, film.wants):
+        time, state, obs, total, done = moment
+        cut = "" if done or time < limit else "   cut"
+        caption = f"{title}   env step {time}   return {total:.1f}{cut}"
+        film.add(captioned(picture(state, obs), caption) if picture else stage.paint(state, obs, caption))
+    assert moment is not None
+    return film, moment
+
+
+def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) -> Iterator[Moment]:
+    """The moments of an episode that are wanted, by their time, and in any case the last one.
+
+    Keys are used as in `rollout.evaluate`, so that with an evaluation's keys its episodes come again.
+    """
+    s, r = (0, 0) if stage.alone else cast.row
+    if stage.watched is not None:
+        stage.watched.row = r
+    rows, space = rows_of(stage, cast), stage.env.action_space
+    k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(cast.keys), 1, 0)
+    policy = jax.vmap(partial(_act, space, cast.greedy), in_axes=(parallel.axes(cast.algo), 0, 0, 0))
+    act, split = (
+        jax.jit(policy),
+        jax.jit(jax.vmap(lambda k, t: jax.random.split(jax.random.fold_in(k, t)), (0, None), 1)),
+    )
+    state, obs = rows.reset(k_reset)
+    yield Moment(0, row_state(stage, state, (s, r)), np.asarray(obs[s, r]), 0.0, False)
+    for t in range(limit):
+        k_act, k_env = split(k_run, t)
+        action = np.asarray(act(cast.algo, cast.learner, _whole(stage, cast, obs), k_act))
+        action = action[cast.row][None, None] if stage.alone else action
+        drawn = jax.tree.map(lambda x: x[0], rows.draw(k_env, 1))
+        if stage.watched is not None:
+            stage.watched.due = wants(t + 1) or t + 1 == limit
+        before, (state, step) = state, rows.step(state, action, drawn)
+        obs, done = step.obs, bool(step.done[s, r])
+        if wants(t + 1) or done or t + 1 == limit:
+            there = _end(stage, before, action, drawn, (s, r)) if done else row_state(stage, state, (s, r))
+            yield Moment(t + 1, there, np.asarray(step.next_obs[s, r]), float(step.ep_return[s, r]), done)
+        if done:
+            return
+
+
+def _split(key: jax.Array, time: jax.Array) -> jax.Array:
+    """Keys of the policy and of the environments, as `rollout.evaluate` takes them."""
+    return jax.random.split(jax.random.fold_in(key, time))
+
+
+def rows_of(stage: Stage, cast: Cast) -> hosts.Rows:
+    """The environments of all seeds, [S, N]; of a stage that stands for them all, the one that is looked at."""
+    env: Any = stage.env
+    if stage.alone:
+
+        def seeded(keys: jax.Array) -> tuple[tuple, np.ndarray]:
+            s, r = cast.row
+            return (), env.pool.reset(0, [seeds_of(keys[s], cast.num_envs)[r]])[None]
+
+        return hosts.rows(env, 1, 1)._replace(reset=seeded)
+    if not env.jittable:
+        return hosts.rows(env, len(cast.keys), cast.num_envs)
+    draw = jax.jit(jax.vmap(env.draw, (0, None), 1), static_argnums=1)
+    return hosts.Rows(jax.jit(jax.vmap(env.reset)), draw, jax.jit(jax.vmap(env.step)))
+
+
+def _whole(stage: Stage, cast: Cast, obs: Any) -> Any:
+    """Observations [S, N, ...] to act on: as many as in the evaluation, so that they are rounded as there."""
+    shape = len(cast.keys), cast.num_envs
+    return np.broadcast_to(obs[0, 0], shape + obs.shape[2:]) if stage.alone else obs
+
+
+def row_state(stage: Stage, state: Any, row: tuple[int, int]) -> Any:
+    """The state of one environment, where it is known what it is."""
+    return jax.tree.map(lambda x: x[row], state.env) if isinstance(stage.env, Vec | Hosted) else None
+
+
+def _end(stage: Stage, before: Any, action: np.ndarray, drawn: Any, row: tuple[int, int]) -> Any:
+    """The state in which an episode ended, which the next one has taken the place of."""
+    if not isinstance(stage.env, Vec | Hosted):
+        return None
+    state, key = row_state(stage, before, row), drawn[0][row]
+    return jax.jit(stage.env.env.step)(state, action[row], key)[0]
+
+
+def _act(space: Any, greedy: bool, algo: Any, learner: Any, obs: Any, key: Any) -> Any:
+    drawn = None if greedy else noise(space, key, (len(obs),))
+    return to_env(space, algo.act(learner, obs, drawn)[0])
