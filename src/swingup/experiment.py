@@ -226,7 +226,9 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
     `iteration` >= 0 names an evaluation during training, so that each has its own episodes.
     """
     algo = experiment.resolved()
-    size = evaluation_size(experiment, episodes)
+    fixed = hasattr(experiment.env, "jittable")  # a VecEnv as it is: play in rounds of its size
+    most = HOST_ENVS if on_host(experiment.env) else episodes  # those on the host take their time to open
+    size = experiment.env.num_envs if fixed else min(episodes, most)
     env = open_envs(experiment, size)
     purpose = "final evaluation" if iteration < 0 else f"evaluation {iteration}"
     keys = [driver.root_key(seed, purpose) for seed in experiment.seeds]
@@ -238,13 +240,6 @@ def play(experiment: Experiment, state: State, iteration: int = -1, episodes: in
         else:
             rounds.append(hosts.evaluate(algo, env, state.learner, k))
     return np.concatenate([np.asarray(r) for r in rounds], 1)[:, :episodes]
-
-
-def evaluation_size(experiment: Experiment, episodes: int) -> int:
-    """How many environments of a seed are played at once for so many episodes."""
-    if hasattr(experiment.env, "jittable"):  # a VecEnv as it is: play in rounds of its size
-        return experiment.env.num_envs
-    return min(episodes, HOST_ENVS if on_host(experiment.env) else episodes)
 
 
 @partial(jax.jit, static_argnames=("env", "mesh"))

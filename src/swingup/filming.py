@@ -82,16 +82,12 @@ def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) 
         stage.watched.row = r
     rows, space = rows_of(stage, cast), stage.env.action_space
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(cast.keys), 1, 0)
-    policy = jax.vmap(partial(_act, space, cast.greedy), in_axes=(parallel.axes(cast.algo), 0, 0, 0))
-    act, split = (
-        jax.jit(policy),
-        jax.jit(jax.vmap(lambda k, t: jax.random.split(jax.random.fold_in(k, t)), (0, None), 1)),
-    )
     state, obs = rows.reset(k_reset)
     yield Moment(0, row_state(stage, state, (s, r)), np.asarray(obs[s, r]), 0.0, False)
     for t in range(limit):
-        k_act, k_env = split(k_run, t)
-        action = np.asarray(act(cast.algo, cast.learner, _whole(stage, cast, obs), k_act))
+        k_act, k_env = _keys(k_run, t)
+        whole = _whole(stage, cast, obs)
+        action = np.asarray(_act(cast.algo, cast.learner, whole, k_act, space=space, greedy=cast.greedy))
         action = action[cast.row][None, None] if stage.alone else action
         drawn = jax.tree.map(lambda x: x[0], rows.draw(k_env, 1))
         if stage.watched is not None:
@@ -105,9 +101,10 @@ def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) 
             return
 
 
-def _split(key: jax.Array, time: jax.Array) -> jax.Array:
-    """Keys of the policy and of the environments, as `rollout.evaluate` takes them."""
-    return jax.random.split(jax.random.fold_in(key, time))
+@jax.jit
+def _keys(keys: jax.Array, time: int) -> jax.Array:
+    """Of the policy and of the environments, [2, S], as `rollout.evaluate` takes them."""
+    return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, time)), out_axes=1)(keys)
 
 
 def rows_of(stage: Stage, cast: Cast) -> hosts.Rows:
@@ -122,8 +119,22 @@ def rows_of(stage: Stage, cast: Cast) -> hosts.Rows:
         return hosts.rows(env, 1, 1)._replace(reset=seeded)
     if not env.jittable:
         return hosts.rows(env, len(cast.keys), cast.num_envs)
-    draw = jax.jit(jax.vmap(env.draw, (0, None), 1), static_argnums=1)
-    return hosts.Rows(jax.jit(jax.vmap(env.reset)), draw, jax.jit(jax.vmap(env.step)))
+    return hosts.Rows(partial(_reset, env), partial(_draw, env), partial(_step, env))
+
+
+@partial(jax.jit, static_argnums=0)
+def _reset(env: Any, keys: jax.Array) -> Any:
+    return jax.vmap(env.reset)(keys)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _draw(env: Any, keys: jax.Array, num_steps: int) -> Any:
+    return jax.vmap(lambda key: env.draw(key, num_steps), out_axes=1)(keys)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(env: Any, state: Any, action: Any, drawn: Any) -> Any:
+    return jax.vmap(env.step)(state, action, drawn)
 
 
 def _whole(stage: Stage, cast: Cast, obs: Any) -> Any:
@@ -145,6 +156,12 @@ def _end(stage: Stage, before: Any, action: np.ndarray, drawn: Any, row: tuple[i
     return jax.jit(stage.env.env.step)(state, action[row], key)[0]
 
 
-def _act(space: Any, greedy: bool, algo: Any, learner: Any, obs: Any, key: Any) -> Any:
-    drawn = None if greedy else noise(space, key, (len(obs),))
-    return to_env(space, algo.act(learner, obs, drawn)[0])
+@partial(jax.jit, static_argnames=("space", "greedy"))
+def _act(algo: Any, learner: Any, obs: Any, keys: jax.Array, *, space: Any, greedy: bool) -> jax.Array:
+    """Actions [S, N, ...] in the environment's units."""
+
+    def one(algo: Any, learner: Any, obs: Any, key: jax.Array) -> jax.Array:
+        drawn = None if greedy else noise(space, key, (len(obs),))
+        return to_env(space, algo.act(learner, obs, drawn)[0])
+
+    return jax.vmap(one, in_axes=(parallel.axes(algo), 0, 0, 0))(algo, learner, obs, keys)

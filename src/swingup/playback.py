@@ -11,6 +11,7 @@ import numpy as np
 from swingup import driver, experiment, hosts, parallel
 from swingup.animation import encoder, write_animation
 from swingup.config import Experiment
+from swingup.envs import on_host
 from swingup.errors import ConfigError
 from swingup.experiment import Run
 from swingup.filming import Cast, row_state, rows_of, shoot
@@ -70,7 +71,7 @@ def check(e: Experiment, out: str | Path) -> None:
     """
     encoder(Path(out))
     learner, key = jnp.zeros(1), jax.random.key(0)[None]
-    cast = Cast(e.algo, learner, key, experiment.evaluation_size(e, 1), (0, 0))
+    cast = Cast(e.algo, learner, key, _size(e, 1), (0, 0))
     stage = open_stage(e.env, e.env_name, cast.num_envs, lambda obs: np.zeros(len(obs), np.int32))
     try:
         state, obs = rows_of(stage, cast._replace(num_envs=stage.env.num_envs)).reset(key)
@@ -82,12 +83,19 @@ def check(e: Experiment, out: str | Path) -> None:
 # --- who plays --------------------------------------------------------------------------------------------------------
 
 
+def _size(e: Experiment, episodes: int) -> int:
+    """How many environments of a seed an evaluation plays at once for so many episodes."""
+    if hasattr(e.env, "jittable"):
+        return e.env.num_envs
+    return min(episodes, experiment.HOST_ENVS if on_host(e.env) else episodes)
+
+
 def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast, str, None]:
     e = run.experiment
     i = e.seeds.index(seed) if seed is not None else int(np.argmax(run.final_return)) if run.result else 0
     learner = jax.tree.map(lambda x: x[i : i + 1], hosts.apart(run.state.learner)[0])
     key = jax.random.fold_in(driver.root_key(e.seeds[i], "play"), number)
-    algo, size = parallel.setting(e.resolved(), i), experiment.evaluation_size(e, 1)
+    algo, size = parallel.setting(e.resolved(), i), _size(e, 1)
     return Cast(algo, learner, key[None], size, (0, 0), greedy), f"seed {e.seeds[i]}", None
 
 
@@ -103,7 +111,7 @@ def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[
         ((float(returns[i, k]), i, k) for i in rows for k in range(e.episodes)), key=lambda x: x[0]
     )
     value, i, k = {"best": order[-1], "median": order[(len(order) - 1) // 2], "worst": order[0]}[which]
-    size = experiment.evaluation_size(e, e.episodes)
+    size = _size(e, e.episodes)
     keys = [jax.random.fold_in(driver.root_key(s, "final evaluation"), k // size) for s in e.seeds]
     cast = Cast(e.resolved(), hosts.apart(run.state.learner)[0], jnp.stack(keys), size, (i, k % size))
     return cast, f"seed {e.seeds[i]}, {which} of {len(order)} episodes", value

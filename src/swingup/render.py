@@ -46,7 +46,7 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = N
 
 
 def captioned(picture: Any, caption: str = "") -> Image.Image:
-    """An environment's own picture below a line of text, as an RGB picture 320 to 480 pixels wide.
+    """An environment's own picture below a line of text, as an RGB picture at least 320 pixels wide.
 
     `picture` is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: bytes, or floats from 0 to 1. Raises
     `ValueError` for anything else.
@@ -171,7 +171,9 @@ def _paste(image: Image.Image, obs: np.ndarray) -> None:
     low, high = min(0.0, obs.min()), 1.0 if obs.max() <= 1 else max(255.0, obs.max())
     levels = np.rint((obs - low) / (high - low) * 255).astype(np.uint8)
     picture = ImageOps.contain(Image.fromarray(levels), (904, 536), Image.Resampling.NEAREST)
-    image.paste(picture, ((960 - picture.width) // 2, 80))
+    left = (960 - picture.width) // 2
+    ImageDraw.Draw(image).rectangle((left - 2, 78, left + picture.width + 1, 81 + picture.height), fill=GREY)
+    image.paste(picture, (left, 80))
 
 
 def _bars(draw: Draw, obs: np.ndarray, state: Any) -> None:

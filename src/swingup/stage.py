@@ -63,7 +63,7 @@ def open_stage(
     if isinstance(source, str) and canonical(source).startswith("envpool:"):
         return _envpool(canonical(source), greedy, exact)
     if on_host(source):
-        return _gymnasium(source, num_envs, greedy)
+        return _gymnasium(source, greedy)
     env: Any = make(source, num_envs, fresh=True)
     return _host(env, "", greedy) if isinstance(env, HostVec) else _device(env, name, greedy)
 
@@ -105,13 +105,13 @@ def _host(
 # --- Gymnasium's ------------------------------------------------------------------------------------------------------
 
 
-def _gymnasium(source: Any, num_envs: int, greedy: Callable) -> Stage:
+def _gymnasium(source: Any, greedy: Callable) -> Stage:
     """One environment where there is a constructor or an id; of other vector environments all."""
     from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
     from swingup.envs.adapters.gymnasium import ListPool
 
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # else it greets on standard output
+    _without_screen()
     known = ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,9 +119,10 @@ def _gymnasium(source: Any, num_envs: int, greedy: Callable) -> Stage:
             known = canonical(source).partition(":")[2].partition("?")[0]
             host = _by_id(canonical(source), known)
         elif isinstance(source, SyncVectorEnv | AsyncVectorEnv):
-            host = make(partial(_constructed, source.env_fns[0]), 1)  # pyright: ignore[reportAttributeAccessIssue]
+            constructor: Any = source.env_fns
+            host = make(partial(_constructed, constructor[0]), 1)
         elif isinstance(source, VectorEnv):
-            host = make(source, num_envs, fresh=True)
+            host = make(source, source.num_envs, fresh=True)
         else:
             theirs = isinstance(source, gymnasium.Env)
             host = make(source if theirs else partial(_constructed, source), 1, fresh=True)
@@ -134,8 +135,21 @@ def _gymnasium(source: Any, num_envs: int, greedy: Callable) -> Stage:
         if "mujoco" in sys.modules:
             with contextlib.suppress(ConfigError):  # it may draw without
                 opengl.choose()
-    picture = (lambda row: env.render()) if alone else (lambda row: env.render()[row])
+
+    def picture(row: int) -> Any:
+        pictures: Any = env.render()
+        return pictures if alone or pictures is None else pictures[row]
+
     return _host(host, known, greedy, picture, env.metadata.get("render_fps") or 30)
+
+
+def _without_screen() -> None:
+    """pygame, which draws most of Gymnasium's, is to look for no screen, no sound card, and to say nothing."""
+    quiet = {"PYGAME_HIDE_SUPPORT_PROMPT": "1", "SDL_AUDIODRIVER": "dummy"}
+    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        quiet["SDL_VIDEODRIVER"] = "dummy"
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
 
 
 def _by_id(full: str, name: str) -> VecEnv:
@@ -190,7 +204,7 @@ def _twin(full: str, host: HostVec, greedy: Callable) -> Stage | None:
     """Gymnasium's environment of that name, if it has one with these options and spaces, and it can be drawn."""
     twin = None
     with contextlib.suppress(ConfigError):
-        twin = _gymnasium(full.replace("envpool:", "gymnasium:", 1), 1, greedy)
+        twin = _gymnasium(full.replace("envpool:", "gymnasium:", 1), greedy)
         if all(a.shape == b.shape for a, b in zip(_spaces(twin.env), _spaces(host), strict=True)):
             twin.note = f"drawn in Gymnasium's {full.partition(':')[2]}, as EnvPool has no picture of it"
             return twin

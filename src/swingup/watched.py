@@ -55,9 +55,8 @@ class Watched:
             raise EnvironmentFault(
                 f"{self.name} cannot be drawn: its render() raised {type(error).__name__}: {error}"
             ) from error
-        self.seen = seen[-1] if isinstance(seen, list | tuple) and seen else seen  # of several the newest
-        if not isinstance(self.seen, np.ndarray):
-            self.seen = None
+        newest: Any = seen[-1] if isinstance(seen, list | tuple) and seen else seen
+        self.seen = newest if isinstance(newest, np.ndarray) else None
 
     def close(self) -> None:
         with warnings.catch_warnings():

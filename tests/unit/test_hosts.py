@@ -15,7 +15,6 @@ from swingup import PPO, driver, hosts
 from swingup.clock import Clock
 from swingup.envs import Hosted, make
 from swingup.errors import ConfigError
-from swingup.playback import animate, host_episode
 from swingup.rollout import collect, evaluate
 from swingup.words import unpack
 
@@ -156,27 +155,6 @@ def test_a_resumed_replay_knows_that_its_episodes_were_cut():
     assert np.all(rows[1].done[:, -1])
     assert not np.any(rows[1].done[:, :-1])
     assert not np.any(rows[1].terminated)
-
-
-class Painted(Counted):
-    """Draws the env step as a shade of grey."""
-
-    def __init__(self, render_mode="rgb_array"):
-        self.render_mode = render_mode
-
-    def render(self):
-        return np.full((16, 16, 3), 50 * self.t, np.uint8) if self.render_mode else None
-
-
-def test_an_episode_on_the_host_is_drawn_by_its_environment(tmp_path):
-    run = swingup.train(PPO(**SMALL), Painted, env_steps=16, episodes=1)
-    pictures = [int(picture[0, 0, 0]) for picture, _ in host_episode(run, 0)]
-    assert pictures == [0, 50, 100, 150, 200]
-    assert "5 env steps" in animate(run, tmp_path / "agent.gif")
-    assert (tmp_path / "agent.gif").read_bytes().startswith(b"GIF")
-    blank = swingup.train(PPO(**SMALL), partial(Painted, None), env_steps=16, episodes=1)
-    with pytest.raises(ConfigError, match="render_mode='rgb_array'"):
-        animate(blank, tmp_path / "none.gif")
 
 
 def test_environments_that_are_not_seeds_times_num_envs_are_refused():

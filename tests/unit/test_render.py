@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 from swingup import animation, render
 from swingup.animation import write_animation
 from swingup.errors import ConfigError, OutputError
-from swingup.render import ACCENT, INK, PALE, SCENES, TOL, captioned, frame
+from swingup.render import ACCENT, INK, PALE, SCENES, TOL, frame
 
 MINATAR = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 

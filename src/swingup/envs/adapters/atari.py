@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import wrappers
 
 gymnasium.register_envs(ale_py)
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it greets otherwise, once for each game
 
 
 def make_game(
