@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import driver, experiment, hosts, parallel
+from swingup import driver, experiment, hosts
 from swingup.animation import encoder, write_animation
 from swingup.config import Experiment
 from swingup.envs import on_host
@@ -95,8 +95,13 @@ def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast,
     i = e.seeds.index(seed) if seed is not None else int(np.argmax(run.final_return)) if run.result else 0
     learner = jax.tree.map(lambda x: x[i : i + 1], hosts.apart(run.state.learner)[0])
     key = jax.random.fold_in(driver.root_key(e.seeds[i], "play"), number)
-    algo, size = parallel.setting(e.resolved(), i), _size(e, 1)
+    algo, size = _setting(e.resolved(), i), _size(e, 1)
     return Cast(algo, learner, key[None], size, (0, 0), greedy), f"seed {e.seeds[i]}", None
+
+
+def _setting(algo: Any, i: int) -> Any:
+    """The hyperparameters of the i-th seed."""
+    return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
 
 
 def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[Cast, str, float]:
@@ -120,7 +125,7 @@ def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[
 def _stage(e: Experiment, cast: Cast, exact: bool) -> tuple[Stage, Cast]:
     """The stage, and the cast as it fits there; pictures of tables show what the agent would do in each state."""
     learner = jax.tree.map(lambda x: x[cast.row[0]], cast.learner)
-    setting = parallel.setting(cast.algo, cast.row[0])
+    setting = _setting(cast.algo, cast.row[0])
 
     def greedy(obs: np.ndarray) -> np.ndarray:
         return np.asarray(setting.act(learner, jnp.asarray(obs))[0])

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from swingup.observations import role
+from swingup.spaces import Box
+
 WIDE, SQUARE = (960, 640), (640, 704)  # canvas sizes; halved they are multiples of 16, as H.264 likes
 WHITE, PALE, GREY, INK, ACCENT = "#ffffff", "#eef1f4", "#c3cad2", "#39424e", "#e4602b"
 # A colour per channel of a grid: Paul Tol's "muted" scheme, safe for colour-blind eyes (0: MinAtar's player).
@@ -82,8 +85,8 @@ def _newest(obs: np.ndarray) -> np.ndarray:
     """The newest frame of a stack along the first axis; channels last."""
     while obs.ndim > 3:
         obs = obs[-1]
-    channels_first = obs.ndim == 3 and obs.shape[0] < min(obs.shape[1:])
-    return np.moveaxis(obs, 0, -1) if channels_first else obs
+    turned = obs.ndim == 3 and role(Box.of(0, 1, obs.shape)) == "channels first"  # as networks see it
+    return np.moveaxis(obs, 0, -1) if turned else obs
 
 
 def _rod(draw: Draw, start: Point, end: Point, width: float, colour: str) -> None:
