@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.counters import cycle
 from swingup.words import unpack
 
 
 class Episodes(NamedTuple):
     """Where the episodes of a ring of `C` rows for each of `N` environments end."""
 
-    count: Array  # [N] episodes that have ended: the number of the one that runs
-    ends: Array  # [C, N] by number modulo C: the last row, counted in rows written since the beginning
+    count: Array  # [N] episodes that have ended, modulo the `cycle` of C: the number of the one that runs
+    ends: Array  # [C, N] by number modulo C: where in the ring the episode's last row is
 
 
 def episodes(rows: int, num_envs: int) -> Episodes:
@@ -35,12 +36,12 @@ def follow(known: Episodes, done: Array, pushed: Array) -> tuple[Episodes, Array
     ([0, 0, 1], [1, 0, 0, 0])
     """
     t, n = done.shape
-    number = known.count + (jnp.cumsum(done, 0) - done).astype(jnp.int32)
     rows = known.ends.shape[0]
+    number = (known.count + (jnp.cumsum(done, 0) - done).astype(jnp.int32)) % cycle(rows)
     where = jnp.where(done, number % rows, rows)  # rows: out of bounds, dropped
-    last = jnp.broadcast_to((pushed + jnp.arange(t, dtype=jnp.int32))[:, None], (t, n))
+    last = jnp.broadcast_to(((pushed + jnp.arange(t, dtype=jnp.int32)) % rows)[:, None], (t, n))
     ends = known.ends.at[where, jnp.arange(n)].set(last, mode="drop")
-    return Episodes(known.count + done.sum(0).astype(jnp.int32), ends), number
+    return Episodes((known.count + done.sum(0).astype(jnp.int32)) % cycle(rows), ends), number
 
 
 def remaining(memory: Any, index: Array) -> Array:
@@ -48,9 +49,8 @@ def remaining(memory: Any, index: Array) -> Array:
     rows, n, width = memory.words.shape
     slot, env = index // n, index % n
     number = unpack(memory.words.reshape(-1, width)[index], memory.layout).episode
-    newest = memory.pushed - 1
-    end = jnp.where(number == memory.episodes.count[env], newest, memory.episodes.ends[number % rows, env])
-    return end - (newest - (newest - slot) % rows)
+    runs = number == memory.episodes.count[env]
+    return (jnp.where(runs, memory.pushed - 1, memory.episodes.ends[number % rows, env]) - slot) % rows
 
 
 def relabel(memory: Any, batch: Any, key: Array, k: int) -> Any:

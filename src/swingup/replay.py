@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup import hindsight
+from swingup.counters import around, cycle
 from swingup.errors import ConfigError
 from swingup.spaces import is_image, zeros
 from swingup.types import Rollout, VecEnv
@@ -58,8 +59,8 @@ class Memory(eqx.Module):
     words: Array  # [C, N, W] uint32
     frames: Any  # None or [C, N, H, W, F] of images: the newest frame of each row's observation
     lasts: Any  # None or [L, H, W, F] the last frames of episodes that time limits ended
-    pushed: Array  # env steps written per environment since the beginning
-    ended: Array  # time limits since the beginning, over all environments
+    pushed: Array  # env steps written per environment; from 2^30 on their place in the ring (`around`)
+    ended: Array  # time limits so far, over all environments, modulo the `cycle` of `lasts`
     episodes: Any  # None or `hindsight.Episodes`, for observations with goals
     layout: tuple = eqx.field(static=True)  # how words become a `Row`
     stack: int = eqx.field(static=True)  # frames in an observation
@@ -135,12 +136,12 @@ def add(memory: Memory, rollout: Rollout) -> Memory:
         row = row._replace(episode=number)
     if images:
         limit = step.truncated.ravel()
-        number = memory.ended + jnp.cumsum(limit) - 1
+        number = (memory.ended + jnp.cumsum(limit) - 1) % cycle(memory.lasts.shape[0])
         row = row._replace(
             obs=None, next_obs=None, age=step.ep_length - 1, last=number.reshape(t, n).astype(jnp.int32)
         )
     words = memory.words.at[at].set(pack(row, memory.layout, 2))
-    pushed = memory.pushed + t
+    pushed = around(memory.pushed + t, rows)
     if not images:
         return replace(memory, words=words, pushed=pushed, episodes=episodes)
     size = memory.frames.shape[-1]
@@ -151,7 +152,7 @@ def add(memory: Memory, rollout: Rollout) -> Memory:
     keep = memory.lasts.shape[0]
     newest = step.next_obs[..., -size:].reshape(t * n, *memory.frames.shape[2:])
     lasts = memory.lasts.at[jnp.where(limit, number % keep, keep)].set(newest, mode="drop")
-    ended = memory.ended + limit.sum().astype(jnp.int32)
+    ended = (memory.ended + limit.sum().astype(jnp.int32)) % cycle(keep)
     return replace(memory, words=words, frames=frames, lasts=lasts, pushed=pushed, ended=ended)
 
 
@@ -171,12 +172,12 @@ def interrupt(memory: Memory) -> Memory:
     row = unpack(memory.words[at], memory.layout)
     cut, lasts, ended = ~row.done & (memory.pushed > 0), memory.lasts, memory.ended
     if memory.frames is not None:
-        number = ended + jnp.cumsum(cut) - 1
-        row = row._replace(last=jnp.where(cut, number, row.last).astype(jnp.int32))
         keep = lasts.shape[0]
+        number = (ended + jnp.cumsum(cut) - 1) % cycle(keep)
+        row = row._replace(last=jnp.where(cut, number, row.last).astype(jnp.int32))
         newest = memory.frames[memory.pushed % rows]
         lasts = lasts.at[jnp.where(cut, number % keep, keep)].set(newest, mode="drop")
-        ended = ended + cut.sum().astype(jnp.int32)
+        ended = (ended + cut.sum().astype(jnp.int32)) % cycle(keep)
     words = memory.words.at[at].set(pack(row._replace(done=row.done | cut), memory.layout, 1))
     episodes = memory.episodes
     if episodes is not None:
@@ -229,7 +230,8 @@ def take(memory: Memory, index: Array, gamma: Any, n_step: int = 1) -> Batch:
         newest = jnp.where(ends, memory.lasts[row.last % keep], memory.frames[(end + 1) % rows, env])
         older = _stacked(memory, end, env, row.age)[..., memory.frames.shape[-1] :]
         next_obs = jnp.concatenate([older, newest], -1)
-        weight = jnp.where(limit & (memory.ended - row.last > keep), 0.0, weight)
+        since = (memory.ended - row.last) % cycle(keep)  # time limits, its own included
+        weight = jnp.where(limit & (since > keep), 0.0, weight)
     return Batch(obs, first.action, reward, next_obs, row.terminated, discount, weight, index)
 
 

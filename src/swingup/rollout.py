@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from swingup.counters import around
 from swingup.distributions import noise, uniform
 from swingup.spaces import to_env, zeros
 from swingup.types import Act, Actor, Recent, Rollout, VecEnv
@@ -105,7 +106,7 @@ def record(recent: Recent, rollout: Rollout) -> Recent:
     keep = ended & (rank > total - RECENT)  # one rollout may end more episodes than the ring holds
     slot = jnp.where(keep, (recent.count + rank - 1) % RECENT, RECENT)  # RECENT: out of bounds, dropped
     returns = recent.returns.at[slot].set(rollout.step.ep_return.ravel(), mode="drop")
-    return Recent(returns, recent.count + total.astype(jnp.int32))
+    return Recent(returns, around(recent.count + total.astype(jnp.int32), RECENT))
 
 
 def successor_values(value_of: Callable[[Any], Array], value: Array, rollout: Rollout) -> Array:

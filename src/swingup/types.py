@@ -48,7 +48,9 @@ class Recent(NamedTuple):
     """The returns of the last episodes that ended in training, in a ring."""
 
     returns: Array  # [100]
-    count: Array  # episodes ended since the start of training
+    count: (
+        Array  # episodes ended since the start of training; from 2^30 on their place in the ring (`around`)
+    )
 
 
 class Actor(NamedTuple):

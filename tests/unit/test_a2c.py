@@ -13,6 +13,7 @@ from test_vpg import a_rollout, batch_of, central_differences, slow_n_step, slow
 from swingup.algos.a2c import A2C, Batch, Learner
 from swingup.algos.ppo import PPO
 from swingup.algos.vpg import VPG
+from swingup.counters import counter
 from swingup.distributions import noise
 from swingup.errors import ConfigError
 from swingup.normalise import merge, merge_rewards, moments, reward_scale
@@ -83,7 +84,7 @@ def test_constant_advantages_move_no_policy_weight_when_normalised_C4(frozen):
 
 
 def learner_of(net, **changes):
-    return Learner(net, (), jnp.int32(0), None, None)._replace(**changes)
+    return Learner(net, (), counter(), None, None)._replace(**changes)
 
 
 @jax.jit

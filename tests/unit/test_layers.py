@@ -13,6 +13,7 @@ LAYERS = [
         "errors",
         "ranges",
         "types",
+        "counters",
         "spaces",
         "frames",
         "linalg",

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from jax.flatten_util import ravel_pytree
 
 from swingup.algos.ppo import PPO, Batch, Learner
+from swingup.counters import counter, real
 from swingup.distributions import Categorical, noise
 from swingup.envs import Vec
 from swingup.nn import ActorCritic
@@ -296,7 +297,7 @@ def rollout_with_ends():
 
 
 def learner_of(net, **changes):
-    return Learner(net, (), jnp.int32(0), None, None)._replace(**changes)
+    return Learner(net, (), counter(), None, None)._replace(**changes)
 
 
 def slow_advantages(net, rollout, gamma, lam, see=lambda x: x, scale=1.0, successor="next_obs"):
@@ -465,7 +466,7 @@ def test_target_kl_stops_after_the_gradient_step_that_went_too_far():
 
 def slow_update(algo, learner, rollout, key, latch=True):
     """The update as a Python loop: parameters and gradient steps; what stops it stops all of the rest."""
-    data, optimizer = advantages(algo, learner, rollout), algo.optimizer(learner.iteration)
+    data, optimizer = advantages(algo, learner, rollout), algo.optimizer(real(learner.iteration))
     params, opt_state, steps, stopped = learner.params, learner.opt_state, 0, False
     for k in jax.random.split(key, algo.epochs):
         parts = minibatches(data, algo.num_minibatches, k)

@@ -289,7 +289,7 @@ def test_epsilon_decays_in_env_steps_exactly() -> None:
 def test_epsilon_counts_all_environments_and_the_warmup(num_envs: int) -> None:
     algo = small("dqn", num_envs=num_envs, num_steps=4, warmup=16, epsilon_decay=160.0)
     state = driver.run(algo, env := make("CartPole-v1", num_envs), driver.init(algo, env, [0]), 3)
-    assert int(state.learner.env_steps[0]) == 16 + 3 * 4 * num_envs
+    assert int(state.learner.env_steps.low[0]) == 16 + 3 * 4 * num_envs
 
 
 @pytest.mark.parametrize("name", FAMILY)

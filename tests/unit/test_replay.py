@@ -109,8 +109,9 @@ class World:
 def check(world: World, memory: replay.Memory, n_step: int) -> None:
     """Everything that can be drawn is what happened, and it is the newest part of it."""
     rows, n = memory.words.shape[:2]
-    pushed, size = int(memory.pushed), int(memory.size)
-    assert pushed == len(world.history[0])
+    pushed, size = len(world.history[0]), int(memory.size)
+    assert (pushed - int(memory.pushed)) % rows == 0
+    assert size == min(pushed, rows - (memory.stack if memory.frames is not None else 0))
     starts = range(pushed - size, pushed)
     index = np.array([(p % rows) * n + i for p in starts for i in range(n)], np.int32)
     index = np.resize(index, rows * n)  # of one length, so that one program serves

@@ -16,6 +16,7 @@ from test_vpg import a_rollout, central_differences, slow_weights
 from swingup import driver
 from swingup.algos.ppo import PPO
 from swingup.algos.trpo import TRPO, Batch, Learner, divergence, fisher_product, split
+from swingup.counters import counter
 from swingup.distributions import Categorical, Normal, noise
 from swingup.envs import make
 from swingup.errors import ConfigError
@@ -339,7 +340,7 @@ def test_loss_and_gradient_match_a_slow_implementation(kind):
 
 
 def learner_of(algo, net, **changes):
-    return Learner(net, algo.optimizer().init(net.critic), jnp.int32(0), None, None)._replace(**changes)
+    return Learner(net, algo.optimizer().init(net.critic), counter(), None, None)._replace(**changes)
 
 
 @jax.jit

@@ -24,6 +24,7 @@ from test_returns import all_patterns
 
 from swingup.algos.ppo import PPO
 from swingup.algos.vpg import VPG, WEIGHTS, Batch, Learner
+from swingup.counters import counter
 from swingup.distributions import noise
 from swingup.errors import ConfigError
 from swingup.nn import ActorCritic
@@ -119,7 +120,7 @@ def test_returns_at_every_pattern_of_episode_ends_C1():
 
 
 def learner_of(net, **changes):
-    return Learner(net, (), (), jnp.int32(0), None, None)._replace(**changes)
+    return Learner(net, (), (), counter(), None, None)._replace(**changes)
 
 
 @jax.jit

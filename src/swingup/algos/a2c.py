@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.errors import ConfigError, unknown
 from swingup.nn import ACTIVATIONS, ActorCritic
 from swingup.normalise import (
@@ -45,7 +47,7 @@ OPTIMS = ("rmsprop", "adam")
 class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
-    iteration: Array  # updates done so far
+    iteration: Counter  # updates done so far
     obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
@@ -100,7 +102,7 @@ class A2C:
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),
-            iteration=jnp.int32(0),
+            iteration=counters.counter(),
             obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
@@ -128,11 +130,13 @@ class A2C:
         """One gradient step on one rollout [T, N]. Nothing is drawn."""
         data = self.advantages(learner, rollout)
         grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
-        updates, opt_state = self.optimizer(learner.iteration).update(grads, learner.opt_state)
+        updates, opt_state = self.optimizer(counters.real(learner.iteration)).update(grads, learner.opt_state)
         old: Any = learner.params
         params: Any = optax.apply_updates(old, updates)
         metrics |= self.diagnostics(params, data)
-        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        learner = Learner(
+            params, opt_state, counters.add(learner.iteration, 1), *self.statistics(learner, rollout)
+        )
         return learner, metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
@@ -182,7 +186,7 @@ class A2C:
         """RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""
         lr = self.lr
         if self.lr_decay:
-            env_steps = jnp.float32(iteration) * self.env_steps_per_iteration
+            env_steps = iteration * self.env_steps_per_iteration
             lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         if self.optim == "adam":

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup import priorities, replay
+from swingup import counters, priorities, replay
+from swingup.counters import Counter
 from swingup.critics import QNetwork
 from swingup.distributions import epsilon_greedy
 from swingup.noisy import perturb
@@ -39,8 +40,8 @@ class Learner(NamedTuple):
     opt_state: optax.OptState
     replay: Memory
     priorities: Priorities | None  # None unless prioritised
-    env_steps: Array  # done so far, the random ones included
-    gradient_steps: Array
+    env_steps: Counter  # done so far, the random ones included
+    gradient_steps: Array  # done so far, in whole target periods from 2^30 on
     noise_key: Array | None  # of the noise in the weights that act; None unless noisy
 
 
@@ -107,7 +108,7 @@ class C51:
             self.optimizer(jnp.int32(0)).init(params),  # pyright: ignore[reportArgumentType]
             memory,
             priorities.of(memory) if self.prioritised else None,
-            env_steps=jnp.int32(self.warmup_env_steps),
+            env_steps=counters.counter(self.warmup_env_steps),
             gradient_steps=jnp.int32(0),
             noise_key=noise_key,
         )
@@ -133,7 +134,7 @@ class C51:
         if noise is None:
             return jnp.argmax(self.q_values(learner.params, obs), -1), ()
         q = self.q_values(perturb(learner.params, learner.noise_key, noise.shape[:1]), obs)
-        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, where new transitions have the highest priority."""
@@ -147,7 +148,7 @@ class C51:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         learner = self.remember(learner, rollout)
-        memory, optimizer = learner.replay, self.optimizer(learner.env_steps)
+        memory, optimizer = learner.replay, self.optimizer(counters.real(learner.env_steps))
 
         def gradient_step(carry, key):
             params, target, opt_state, weighting, count = carry
@@ -158,7 +159,7 @@ class C51:
             params: Any = optax.apply_updates(params, updates)
             if weighting is not None:
                 weighting = priorities.update(weighting, batch.index, td, self.alpha)
-            count = count + 1
+            count = counters.around(count + 1, self.target_period)
             target = renew(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
             return (params, target, opt_state, weighting, count), metrics
 
@@ -166,9 +167,9 @@ class C51:
         steps = round(self.replay_ratio * self.env_steps_per_iteration)
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         params, target, opt_state, weighting, count = carry
-        env_steps = learner.env_steps + self.env_steps_per_iteration
+        env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         learner = Learner(params, target, opt_state, memory, weighting, env_steps, count, noise_key)
-        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(env_steps)}
+        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(counters.real(env_steps))}
 
     def loss(
         self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None

@@ -20,17 +20,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.distributions import epsilon_greedy
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, start
-from swingup.tables import Sample, in_order, largest, rate, sizes
+from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
 class Learner(NamedTuple):
     q: Array  # Q₁(s, a) and Q₂(s, a): [2, S, A]
     visits: Array  # n(s, a), updates of each entry: [2, S, A]
-    env_steps: Array  # done so far
+    env_steps: Counter  # done so far
 
 
 @hyperparameters
@@ -56,7 +58,7 @@ class DoubleQLearning:
         k_env, key = jax.random.split(key)
         shape = 2, *sizes(env)
         q = jnp.full(shape, self.initial, jnp.float32)
-        learner = Learner(q, jnp.zeros(shape, jnp.int32), env_steps=jnp.int32(0))
+        learner = Learner(q, jnp.zeros(shape, jnp.int32), env_steps=counters.counter())
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
@@ -73,7 +75,7 @@ class DoubleQLearning:
         q = self.q_values(learner.q, obs)
         if noise is None:
             return jnp.argmax(q, -1), ()
-        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
@@ -83,16 +85,16 @@ class DoubleQLearning:
             (q, visits), (t, coin) = carry, x
             old = q[coin, t.obs, t.action]
             td = self.target(q[coin], q[1 - coin], t) - old
-            visits = visits.at[coin, t.obs, t.action].add(1)
+            visits = visit(visits, (coin, t.obs, t.action))
             alpha = rate(self.lr, self.lr_power, visits[coin, t.obs, t.action])
             return (q.at[coin, t.obs, t.action].add(alpha * td), visits), (td, old)
 
         coins = jax.random.bernoulli(key, shape=(self.env_steps_per_iteration,)).astype(jnp.int32)
         xs = in_order(rollout), coins
         (q, visits), (td, old) = jax.lax.scan(learn, (learner.q, learner.visits), xs)
-        env_steps = learner.env_steps + self.env_steps_per_iteration
+        env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         metrics = {"td/error": jnp.abs(td).mean(), "q/mean": old.mean(), "q/max": largest(q)}
-        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(env_steps)}
+        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(counters.real(env_steps))}
 
     def target(self, q: Array, other: Array, t: Sample) -> Array:
         """y, towards which Q(s, a) moves: its own best action, judged by the other table."""

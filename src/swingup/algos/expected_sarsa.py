@@ -18,17 +18,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.distributions import epsilon_greedy
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, start
-from swingup.tables import Sample, in_order, largest, rate, sizes
+from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
 class Learner(NamedTuple):
     q: Array  # Q(s, a): [S, A]
     visits: Array  # n(s, a), updates of each entry: [S, A]
-    env_steps: Array  # done so far
+    env_steps: Counter  # done so far
 
 
 @hyperparameters
@@ -54,7 +56,7 @@ class ExpectedSARSA:
         k_env, key = jax.random.split(key)
         shape = sizes(env)
         q = jnp.full(shape, self.initial, jnp.float32)
-        learner = Learner(q, jnp.zeros(shape, jnp.int32), env_steps=jnp.int32(0))
+        learner = Learner(q, jnp.zeros(shape, jnp.int32), env_steps=counters.counter())
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
@@ -71,7 +73,7 @@ class ExpectedSARSA:
         q = self.q_values(learner.q, obs)
         if noise is None:
             return jnp.argmax(q, -1), ()
-        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
 
     @jax.jit
     def update(
@@ -82,15 +84,15 @@ class ExpectedSARSA:
         def learn(carry, t):
             q, visits = carry
             old = q[t.obs, t.action]
-            td = self.target(q, t, learner.env_steps) - old
-            visits = visits.at[t.obs, t.action].add(1)
+            td = self.target(q, t, counters.real(learner.env_steps)) - old
+            visits = visit(visits, (t.obs, t.action))
             alpha = rate(self.lr, self.lr_power, visits[t.obs, t.action])
             return (q.at[t.obs, t.action].add(alpha * td), visits), (td, old)
 
         (q, visits), (td, old) = jax.lax.scan(learn, (learner.q, learner.visits), in_order(rollout))
-        env_steps = learner.env_steps + self.env_steps_per_iteration
+        env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         metrics = {"td/error": jnp.abs(td).mean(), "q/mean": old.mean(), "q/max": largest(q)}
-        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(env_steps)}
+        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(counters.real(env_steps))}
 
     def target(self, q: Array, t: Sample, env_steps: Array) -> Array:
         """y, towards which Q(s, a) moves: with the policy's expectation at s'."""

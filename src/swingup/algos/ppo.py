@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.distributions import Distribution
 from swingup.errors import ConfigError, unknown
 from swingup.nn import ACTIVATIONS, ActorCritic
@@ -44,7 +46,7 @@ from swingup.types import Rollout, State, VecEnv, hyperparameters
 class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
-    iteration: Array  # updates done so far
+    iteration: Counter  # updates done so far
     obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
@@ -111,7 +113,7 @@ class PPO:
         learner = Learner(
             params,
             self.optimizer(jnp.int32(0)).init(params),
-            iteration=jnp.int32(0),
+            iteration=counters.counter(),
             obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
@@ -135,7 +137,7 @@ class PPO:
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """K epochs of minibatch gradient steps on one rollout [T, N]."""
         data = self.advantages(learner, rollout)
-        optimizer = self.optimizer(learner.iteration)
+        optimizer = self.optimizer(counters.real(learner.iteration))
 
         def gradient_step(carry, batch):
             params, opt_state, going = carry
@@ -154,7 +156,9 @@ class PPO:
         carry, metrics = jax.lax.scan(epoch, carry, jax.random.split(key, self.epochs))
         params, opt_state, _ = carry
         metrics = jax.tree.map(jnp.mean, metrics) | self.diagnostics(params, data)
-        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        learner = Learner(
+            params, opt_state, counters.add(learner.iteration, 1), *self.statistics(learner, rollout)
+        )
         return learner, metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
@@ -210,7 +214,7 @@ class PPO:
         """Adam (eps 1e-5 as in the paper's code) on gradients clipped by their global norm."""
         lr = self.lr
         if self.lr_decay:
-            env_steps = jnp.float32(iteration) * self.env_steps_per_iteration
+            env_steps = iteration * self.env_steps_per_iteration
             lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-5)))  # one vector is faster than many

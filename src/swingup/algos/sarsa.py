@@ -22,10 +22,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.distributions import epsilon_greedy
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, start
-from swingup.tables import Sample, in_order, largest, rate, sizes
+from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -43,7 +45,7 @@ class Learner(NamedTuple):
     visits: Array  # n(s, a), updates of each entry: [S, A]
     trace: Array  # e(s, a) of each environment: [N, S, A]
     pending: Pending
-    env_steps: Array  # done so far
+    env_steps: Counter  # done so far
 
 
 @hyperparameters
@@ -73,7 +75,7 @@ class SARSA:
         trace = jnp.zeros((self.num_envs, *shape))
         number, none = partial(jnp.zeros, self.num_envs, jnp.int32), jnp.full(self.num_envs, -1, jnp.int32)
         pending = Pending(number(), number(), jnp.zeros(self.num_envs), next_obs=none)
-        learner = Learner(q, jnp.zeros(shape, jnp.int32), trace, pending, env_steps=jnp.int32(0))
+        learner = Learner(q, jnp.zeros(shape, jnp.int32), trace, pending, env_steps=counters.counter())
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
@@ -90,13 +92,15 @@ class SARSA:
         q = self.q_values(learner.q, obs)
         if noise is None:
             return jnp.argmax(q, -1), ()
-        return epsilon_greedy(q, self.epsilon(learner.env_steps)).from_noise(noise), ()
+        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
 
     @jax.jit
     def update(
         self, learner: Learner, rollout: Rollout, key: Array | None = None
     ) -> tuple[Learner, dict[str, Array]]:
         """Learn from the transitions of a rollout [T, N], one after the other. Nothing is drawn."""
+
+        so_far = counters.real(learner.env_steps)
 
         def learn(carry, t):
             q, visits, trace, pending = carry
@@ -106,7 +110,7 @@ class SARSA:
             meets = before.next_obs == t.obs
             tables = q, visits, jnp.where(meets, trace[t.env], 0.0)
             tables, td = self.backup(tables, before, before.reward + self.gamma * old, meets)
-            tables, td_last = self.backup(tables, t, self.target(tables[0], t, learner.env_steps), last)
+            tables, td_last = self.backup(tables, t, self.target(tables[0], t, so_far), last)
             q, visits, trace = *tables[:2], trace.at[t.env].set(tables[2])
             now = Pending(t.obs, t.action, t.reward, jnp.where(last, -1, t.next_obs))
             pending = jax.tree.map(lambda x, y: x.at[t.env].set(y), pending, now)
@@ -114,19 +118,19 @@ class SARSA:
 
         carry = learner.q, learner.visits, learner.trace, learner.pending
         carry, (td, old, learnt) = jax.lax.scan(learn, carry, in_order(rollout))
-        env_steps, error = learner.env_steps + self.env_steps_per_iteration, jnp.abs(td).sum()
+        env_steps, error = counters.add(learner.env_steps, self.env_steps_per_iteration), jnp.abs(td).sum()
         metrics = {
             "td/error": error / jnp.maximum(learnt.sum(), 1.0),
             "q/mean": old.mean(),
             "q/max": largest(carry[0]),
         }
-        return Learner(*carry, env_steps), metrics | {"epsilon": self.epsilon(env_steps)}
+        return Learner(*carry, env_steps), metrics | {"epsilon": self.epsilon(counters.real(env_steps))}
 
     def backup(self, tables: tuple, t: Any, target: Array, now: Array) -> tuple[tuple, Array]:
         """Q, n and e after an update of Q(s, a) towards the target, and its TD error; as they were unless `now`."""
         q, visits, trace = tables
         td = jnp.where(now, target - q[t.obs, t.action], 0.0)
-        visits = visits.at[t.obs, t.action].add(now)
+        visits = visit(visits, (t.obs, t.action), now)
         decayed = (self.gamma * self.lam * trace).at[t.obs, t.action].add(1.0)
         trace = jnp.where(now, decayed, trace)
         return (q + rate(self.lr, self.lr_power, visits) * td * trace, visits, trace), td

@@ -25,7 +25,7 @@ from swingup.distributions import uniform
 from swingup.ranges import Count, Fraction, NonNegative, Unit
 from swingup.rollout import collect, episode_stats, start
 from swingup.spaces import Discrete
-from swingup.tables import Sample, in_order, rate, sizes
+from swingup.tables import Sample, in_order, rate, sizes, visit
 from swingup.types import Rollout, State, VecEnv, hyperparameters
 
 
@@ -85,7 +85,7 @@ class TDLambda:
         def learn(carry, t):
             v, visits, trace, following = carry
             td = self.target(v, t) - v[t.obs]
-            visits = visits.at[t.obs].add(1)
+            visits = visit(visits, (t.obs,))
             # Where they do not meet, an episode has begun: by itself, or as a run on the host was resumed.
             e = jnp.where(following[t.env] == t.obs, self.gamma * self.lam * trace[t.env], 0.0)
             e = e.at[t.obs].add(1.0)

@@ -30,6 +30,8 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.distributions import Distribution
 from swingup.errors import ConfigError, unknown
 from swingup.linalg import conjugate_gradient
@@ -53,7 +55,7 @@ from swingup.types import Rollout, State, VecEnv, hyperparameters
 class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState  # of the critic; the policy has none
-    iteration: Array  # updates done so far
+    iteration: Counter  # updates done so far
     obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
@@ -110,7 +112,7 @@ class TRPO:
         learner = Learner(
             params,
             self.optimizer().init(params.critic),
-            iteration=jnp.int32(0),
+            iteration=counters.counter(),
             obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
@@ -153,7 +155,9 @@ class TRPO:
         (critic, opt_state), losses = jax.lax.scan(epoch, carry, jax.random.split(key, self.value_epochs))
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
-        learner = Learner(params, opt_state, learner.iteration + 1, *self.statistics(learner, rollout))
+        learner = Learner(
+            params, opt_state, counters.add(learner.iteration, 1), *self.statistics(learner, rollout)
+        )
         return learner, metrics
 
     def improve(self, params: ActorCritic, b: Batch) -> tuple[ActorCritic, dict[str, Array]]:

@@ -31,6 +31,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from swingup import counters
+from swingup.counters import Counter
 from swingup.errors import ConfigError, unknown
 from swingup.nn import ACTIVATIONS, MLP, ActorCritic
 from swingup.normalise import (
@@ -64,7 +66,7 @@ class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
     value_opt_state: optax.OptState
-    iteration: Array  # updates done so far
+    iteration: Counter  # updates done so far
     obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
     reward_scale: RewardScale | None  # None unless normalise_reward
 
@@ -118,7 +120,7 @@ class VPG:
             params,
             self.optimizer(self.lr).init(params),
             self.optimizer(self.value_lr).init(params.critic),
-            iteration=jnp.int32(0),
+            iteration=counters.counter(),
             obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
             reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
         )
@@ -164,7 +166,9 @@ class VPG:
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
         statistics = self.statistics(learner, rollout)
-        return Learner(params, opt_state, value_opt_state, learner.iteration + 1, *statistics), metrics
+        return Learner(
+            params, opt_state, value_opt_state, counters.add(learner.iteration, 1), *statistics
+        ), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
         """-mean(log π(a|s) Ψ): not an error, but its gradient is minus the policy gradient."""

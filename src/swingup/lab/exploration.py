@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from swingup import exact, machine
 from swingup.algos.q_learning import Learner, QLearning
+from swingup.counters import counter
 from swingup.distributions import noise
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
@@ -103,7 +104,7 @@ def actions(algo: Any, env_steps: np.ndarray, seed: int) -> np.ndarray:
     q = jnp.array([[0.0, 1.0]])
     obs, counts = jnp.zeros(DRAWS, jnp.int32), []
     for time, key in zip(env_steps, jax.random.split(jax.random.key(seed), len(env_steps)), strict=True):
-        learner = Learner(q, jnp.zeros((1, 2), jnp.int32), jnp.int32(time))
+        learner = Learner(q, jnp.zeros((1, 2), jnp.int32), counter(int(time)))
         action, _ = algo.act(learner, obs, noise(Discrete(2), key, (DRAWS,)))
         counts.append(np.bincount(np.asarray(action), minlength=2))
     return np.array(counts)
