@@ -73,7 +73,7 @@ def moved(memory: Any, below: int) -> Any:
     memory = dataclasses.replace(memory, pushed=jnp.int32(here + (2**30 - below - here) // rows * rows))
     if memory.lasts is not None:
         keep = len(memory.lasts)
-        shift = (cycle(keep) - below) // keep * keep
+        shift = cycle(keep) - keep
         row = row._replace(last=(row.last + shift) % cycle(keep))
         memory = dataclasses.replace(memory, ended=(memory.ended + shift) % cycle(keep))
     if memory.episodes is not None:
@@ -95,12 +95,13 @@ def test_a_replay_goes_on_where_its_counters_end(kind: str, n_step: int) -> None
     for _ in range(5):
         memory = test_replay.add(memory, world.play(4))
     memory = moved(memory, 25)
-    for i in range(14):
+    for i in range(22):
         memory = test_replay.add(memory, world.play(4))
         if i % 4 == 1:
             world.restart()
             memory = jax.jit(replay.interrupt)(memory)
-        test_replay.check(world, memory, n_step)
+        if i % 2:
+            test_replay.check(world, memory, n_step)
     assert int(memory.pushed) < 100  # it has gone around
     assert kind == "vector" or int(memory.ended) < 100
 
