@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_hindsight import Silent
+from test_pure import Stay, by_clock
 
 from swingup.envs import Vec, make
 from swingup.errors import ConfigError
@@ -191,6 +192,44 @@ class CannotBeCopied(Walk):
         raise TypeError("holds a handle")
 
 
+class CountsBeyondInt32(Walk):
+    observation_space = gymnasium.spaces.Box(0, 2**40, (1,), np.int64)
+
+    def observe(self):
+        return np.array([2**31 if self.time == 15 else self.time])
+
+
+class LeavesTheTable(Walk):
+    observation_space = gymnasium.spaces.Discrete(15)
+
+    def observe(self):
+        return self.time
+
+
+class HugeReward(Walk):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, 1e39 if self.time == 12 else reward, *rest
+
+
+class NoFlag(Walk):
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward, None if self.time == 12 else terminated, truncated, info
+
+
+class OwnStatistics(gymnasium.Wrapper):
+    def __init__(self, env):
+        super().__init__(env)
+        self.running = gymnasium.wrappers.utils.RunningMeanStd(shape=(2,))
+
+
+class ArrayReward(Walk):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, np.array([reward]), *rest
+
+
 THE_SAME = Walk()
 GYMNASIUM = {
     "reset-returns": ResetReturnsObs,
@@ -217,6 +256,11 @@ GYMNASIUM = {
     "never-ends": NeverEnds,
     "time-limit-as-death": LimitAsDeath,
     "actions-ignored": IgnoresActions,
+    "obs-cast": CountsBeyondInt32,
+    "reward-cast": HugeReward,
+    "flag-cast": NoFlag,
+    "running-statistics": lambda: gymnasium.wrappers.NormalizeReward(Walk()),
+    "statistics-suspected": lambda: OwnStatistics(Walk()),
 }
 
 
@@ -395,7 +439,12 @@ class Nameless(Pure):
         raise AttributeError("name")
 
 
-PURE = {"does-not-trace": PythonIf(), "state-changes-type": CountsInFloats(), "impure": KeepsCount()}
+PURE = {
+    "does-not-trace": PythonIf(),
+    "state-changes-type": CountsInFloats(),
+    "impure": KeepsCount(),
+    "limit-in-done": Stay(by_clock),
+}
 MORE_PURE = [
     ("cannot-open", lambda: 3),
     ("cannot-open", lambda: 1 / 0),
@@ -404,7 +453,12 @@ MORE_PURE = [
     ("attribute-missing", Nameless()),
     ("does-not-trace", Vec(PythonIf(), 3)),
 ]
-MORE_GYMNASIUM = [("goal-reward", Silent)]
+MORE_GYMNASIUM = [
+    ("goal-reward", Silent),
+    ("obs-cast", LeavesTheTable),
+    ("running-statistics", lambda: gymnasium.wrappers.NormalizeObservation(Walk())),
+    ("constructor-shares", lambda: gymnasium.wrappers.TimeLimit(THE_SAME, 9)),
+]
 CASES = [*GYMNASIUM.items(), *VECTOR.items(), *PURE.items(), *MORE_VECTOR, *MORE_PURE, *MORE_GYMNASIUM]
 
 
@@ -433,6 +487,7 @@ def test_every_fault_and_note_has_an_environment_that_shows_it():
         Walk,
         Walk(),
         lambda: Pushed(),
+        ArrayReward,
         Pure(),
         Vec(Pure(), 3),
         Altered(lambda env, step: step),

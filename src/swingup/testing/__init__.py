@@ -1,13 +1,14 @@
 """`check_env`: does an environment keep to the conventions that every algorithm here relies on?"""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import tyro
 
 from swingup.envs import Vec, canonical, make
-from swingup.errors import ConfigError
-from swingup.testing.faults import FAULTS, NOTES, Finding, finding
+from swingup.errors import ConfigError, EnvironmentFault, RunningStatisticsWarning
+from swingup.testing.faults import FAULTS, NOTES, Finding, finding, of_fault
 from swingup.testing.single import check_gymnasium, check_pure
 from swingup.testing.vector import ATTRIBUTES, check_vec
 
@@ -46,7 +47,11 @@ def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0)
 
 def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]:
     try:
-        opened: Any = make(env, num_envs)
+        with warnings.catch_warnings():  # what it warns of has become a note
+            warnings.simplefilter("ignore", RunningStatisticsWarning)
+            opened: Any = make(env, num_envs)
+    except EnvironmentFault as fault:
+        return [of_fault(fault)]
     except ConfigError as error:
         return [finding("cannot-open", error=error)]
     try:
@@ -57,11 +62,13 @@ def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]
             found = list(check_gymnasium(opened.pool.envs[0]))
         faults = any(not f.note for f in found)
         return found if faults else found + check_vec(opened, env_steps, seed)
+    except EnvironmentFault as fault:
+        return [of_fault(fault)]
     except ConfigError as error:
         return [finding("cannot-open", error=error)]
     finally:
-        if isinstance(env, str):  # what was brought is the user's to close
-            getattr(opened, "close", lambda: None)()
+        if opened is not env:  # a VecEnv that was brought is the user's to close
+            opened.close()
 
 
 def _is_gymnasium(env: Any) -> bool:

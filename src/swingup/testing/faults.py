@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from swingup.errors import EnvironmentFault
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -35,7 +37,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "space-kind": (
         "{role}",
-        "it is a {kind}",
+        "it is a {kind}{why}",
         "Use swingup.spaces.Box or Discrete; Gymnasium's Box and Discrete are converted.",
     ),
     "constructor-shares": (
@@ -64,7 +66,8 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "step-returns": (
         "step",
         "step returned {got}",
-        "Gymnasium: obs, reward, terminated, truncated, info. swingup: state, Transition or Step.",
+        "Gymnasium: obs, reward, terminated, truncated, info (4 values with one `done` are gym's before 0.26). "
+        "swingup: state, Transition or Step.",
     ),
     "action-changed": (
         "step",
@@ -92,7 +95,33 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "called twice with the same state, action and key, it gave two answers",
         "Keep everything that changes in the state, and draw with the key alone.",
     ),
+    "limit-in-done": (
+        "step_env",
+        "its fourth value contains the time limit: {error}",
+        "Leave the clock out of it, and say in is_truncated(state, params) whether the time is up.",
+    ),
+    "running-statistics": (
+        "a wrapper",
+        "it keeps statistics from episode to episode: {error}",
+        "Take it away and train with normalise_obs=True or normalise_reward=True: these are saved with the run, and "
+        "evaluations use them.",
+    ),
     # --- shapes, types, values ---
+    "obs-cast": (
+        "observations",
+        "a value would change on its way to the learner: {error}",
+        "Declare the space with the dtype and the range of what reset and step return.",
+    ),
+    "reward-cast": (
+        "rewards",
+        "one is too large: {error}",
+        "Scale rewards down: float32 ends at 3.4e38, and learning long before.",
+    ),
+    "flag-cast": (
+        "terminated, truncated",
+        "one is neither true nor false: {error}",
+        "Return bool(...) in every env step, at an error too.",
+    ),
     "obs-shape": (
         "observations",
         "the shape is {got}, the space says {want}",
@@ -210,6 +239,11 @@ NOTES: dict[str, tuple[str, str, str]] = {
         "smallest and largest actions gave the same observations and rewards",
         "If actions matter later on, all is well; else there is nothing to learn.",
     ),
+    "statistics-suspected": (
+        "a wrapper",
+        "{error}",
+        "If observations and rewards do not depend on them, all is well.",
+    ),
     "obs-shared": (
         "observations",
         "step returns the same array each time and writes over it",
@@ -222,6 +256,14 @@ def finding(code: str, **values: Any) -> Finding:
     """The finding of this code, its message filled in."""
     where, what, cure = NOTES[code] if code in NOTES else FAULTS[code]
     return Finding(code, where.format(**values), what.format(**values), cure, code in NOTES)
+
+
+def of_fault(fault: EnvironmentFault) -> Finding:
+    """What training would stop on, as a finding: the message says what happened, the code what to do."""
+    code = fault.code if fault.code in FAULTS else "cannot-open"
+    where, what, cure = FAULTS[code]
+    what = what.format(error=fault) if "{error}" in what and "-raises" not in code else str(fault)
+    return Finding(code, "the environment" if "{" in where else where, what, cure)
 
 
 def first_line(error: BaseException) -> str:

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from jax import Array
 
+from swingup.errors import EnvironmentFault
 from swingup.spaces import Discrete, Space
-from swingup.testing.faults import Finding, finding, first_line
+from swingup.testing.faults import Finding, finding, first_line, of_fault
 from swingup.types import Step, VecEnv
 
 PIECE = 64  # env steps whose noise is drawn together
@@ -29,7 +30,8 @@ def actions(space: Space, num_steps: int, num_envs: int, seed: int) -> np.ndarra
         out.reshape(-1)[: space.n] = np.arange(space.n)[: out.size]
         return out.astype(np.int32)
     low, high = extremes(space)
-    out = low + (high - low) * rng.random((*shape, *space.shape))
+    u = rng.random((*shape, *space.shape))
+    out = low + np.floor((high - low + 1) * u) if space.is_integer else low + (high - low) * u
     out[0], out[1:2] = low, high
     return np.clip(out, low, high).astype(space.dtype)
 
@@ -47,6 +49,8 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
     k_reset, k_env = jax.random.split(key)
     try:
         state, obs = env.reset(k_reset)
+    except EnvironmentFault as fault:
+        return of_fault(fault)
     except Exception as error:  # it is other people's code: anything may come
         return finding("reset-raises", error=first_line(error))
     noise, rows, kept, before = None, [], [], [np.array(obs)]
@@ -58,6 +62,10 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
             noise = env.draw(jax.random.fold_in(k_env, time), PIECE)
         try:
             state, step = step_env(state, a, jax.tree.map(lambda x, t=time % PIECE: x[t], noise))
+        except EnvironmentFault as fault:
+            if fault.code == "step-raises" and fault.__cause__ is not None:
+                return finding("step-raises", error=first_line(fault.__cause__), time=time, action=a.tolist())
+            return of_fault(fault)
         except Exception as error:
             return finding("step-raises", error=first_line(error), time=time, action=a.tolist())
         if time == 0 and (fault := form(env, before[0], step)):

@@ -1,13 +1,14 @@
 """The checks of one environment, before it becomes one of many: Gymnasium's, and our pure `Env`."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from swingup.errors import ConfigError
+from swingup.errors import ConfigError, RunningStatisticsWarning
 from swingup.spaces import Box, Discrete
 from swingup.testing.faults import Finding, finding, first_line
 from swingup.testing.play import actions
@@ -18,9 +19,7 @@ def check_gymnasium(source: Any) -> Iterator[Finding]:
     """A `gymnasium.Env` or its constructor: what it returns, before anything is converted."""
     import gymnasium
 
-    from swingup.envs.adapters.gymnasium_spaces import convert
-
-    env = source
+    env, second = source, None
     if not isinstance(source, gymnasium.Env):
         try:
             env, second = source(), source()
@@ -32,20 +31,46 @@ def check_gymnasium(source: Any) -> Iterator[Finding]:
                 "cannot-open", error=f"the constructor returned a {type(env).__name__}, not a gymnasium.Env"
             )
             return
-        if env is second:
+        if env.unwrapped is second.unwrapped:
             yield finding("constructor-shares")
+    yield from _check_single(env)
+    if env is not source:
+        env.close()
+        second.close()
+
+
+def _check_single(env: Any) -> Iterator[Finding]:
+    from swingup.envs.adapters.gymnasium_spaces import convert
+
     for role in ("observation", "action"):
         space = getattr(env, f"{role}_space", None)
         try:
             convert(space, type(env.unwrapped).__name__, role)
-        except ConfigError:
-            yield finding("space-kind", role=f"{role}_space", kind=type(space).__name__)
+        except ConfigError as error:
+            yield finding("space-kind", role=f"{role}_space", kind=type(space).__name__, why=f": {error}")
             return
+    statistics = list(_statistics(env))
+    yield from statistics
+    if any(not f.note for f in statistics):
+        return
     parameters = inspect.signature(env.reset).parameters.values()
     if not any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters):
         yield finding("reset-seed")
         return
     yield from _play_gymnasium(env)
+
+
+def _statistics(env: Any) -> Iterator[Finding]:
+    from swingup.envs.adapters.running import refuse_statistics
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RunningStatisticsWarning)
+        try:
+            refuse_statistics(env, type(env.unwrapped).__name__)
+        except ConfigError as error:
+            yield finding("running-statistics", error=error)
+    for warning in caught:
+        yield finding("statistics-suspected", error=warning.message)
 
 
 def _play_gymnasium(env: Any) -> Iterator[Finding]:
@@ -111,7 +136,7 @@ def _form(space: Any, obs: Any, info: Any) -> Finding | None:
 
 def _numbers(reward: Any, terminated: Any, truncated: Any) -> Finding | None:
     if not isinstance(reward, int | float | np.number | np.bool_) and not (
-        hasattr(reward, "dtype") and np.ndim(reward) == 0
+        hasattr(reward, "dtype") and np.size(reward) == 1
     ):
         return finding("reward-type", kind=type(reward).__name__)
     for name, flag in (("terminated", terminated), ("truncated", truncated)):
@@ -124,7 +149,7 @@ def check_pure(env: Env) -> Iterator[Finding]:
     """An `Env` of ours: it compiles, its state keeps its type, and it is a function of its arguments."""
     for role in ("observation_space", "action_space"):
         if not isinstance(getattr(env, role), Box | Discrete):
-            yield finding("space-kind", role=role, kind=type(getattr(env, role)).__name__)
+            yield finding("space-kind", role=role, kind=type(getattr(env, role)).__name__, why="")
             return
     key = jax.random.key(0)
     action = jax.numpy.asarray(actions(env.action_space, 3, 1, 0)[2, 0])

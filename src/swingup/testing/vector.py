@@ -22,7 +22,7 @@ def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
     """Everything wrong with `num_envs` environments in `env_steps` env steps of each."""
     for role in ("observation_space", "action_space"):
         if not isinstance(getattr(env, role), Box | Discrete):
-            return [finding("space-kind", role=role, kind=type(getattr(env, role)).__name__)]
+            return [finding("space-kind", role=role, kind=type(getattr(env, role)).__name__, why="")]
     key = jax.random.key(seed)
     action = actions(env.action_space, env_steps, env.num_envs, seed)
     record = play(env, key, action)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from swingup.errors import EnvironmentFault
-from swingup.spaces import Discrete, Space
+from swingup.spaces import FLOAT32_MAX, Discrete, Space
 
+BOOL = np.dtype(bool)
 GOALS = "achieved_goal", "desired_goal", "observation"
 
 
@@ -24,6 +25,7 @@ class Observations:
     def __init__(self, space: Space, name: str, start: Any = 0, parts: dict[str, tuple] | None = None):
         self.space, self.name, self.start, self.parts = space, name, start, parts
         self.dtype = np.dtype(np.int32 if isinstance(space, Discrete) else space.dtype)
+        self.shape, self.counts = space.shape, isinstance(space, Discrete)
 
     def __call__(self, rows: Any) -> np.ndarray:
         """Rows, an array of them, or a dictionary of arrays [n, ...] with goals. Raises `EnvironmentFault`."""
@@ -33,15 +35,15 @@ class Observations:
             out = np.array(rows)
         except (ValueError, TypeError):  # rows of several shapes
             out = np.array(None)
-        if out.shape[1:] != self.space.shape or not out.ndim:
+        if out.dtype == self.dtype and out.shape[1:] == self.shape and not self.counts:
+            return out
+        if out.shape[1:] != self.shape or not out.ndim:
             got = sorted({_shape(row) for row in rows})
             raise EnvironmentFault(
                 f"{self.name}: observations have the shapes {', '.join(got)}, the space says "
-                f"{self.space.shape}: return arrays of that shape, or change observation_space",
+                f"{self.shape}: return arrays of that shape, or change observation_space",
                 "obs-shape",
             )
-        if out.dtype == self.dtype and not isinstance(self.space, Discrete):
-            return out
         return self._cast(out)
 
     def _cast(self, out: np.ndarray) -> np.ndarray:
@@ -108,27 +110,45 @@ def rewards(values: Any, count: int, name: str) -> np.ndarray:
     return out.astype(np.float64, copy=False)
 
 
-def float32(values: np.ndarray, name: str, what: str) -> np.ndarray:
-    """Rewards or returns as the learner gets them. Raises `EnvironmentFault` where one is too large for float32."""
-    with np.errstate(over="ignore"):
-        out = values.astype(np.float32)
-    if not np.isfinite(out).all() and (lost := np.isinf(out) & np.isfinite(values)).any():
-        raise EnvironmentFault(
-            f"{name}: {what} is {values[lost][0]:g}, which float32 cannot hold: scale rewards down",
-            "reward-cast",
-        )
-    return out
+def check_float32(reward: np.ndarray, total: np.ndarray, name: str) -> None:
+    """Raises `EnvironmentFault` where a reward, or the return of its episode, is too large for float32.
+
+    Of numbers whose squares add up to less than 1e76 none is as large as 1e38, and what was added to one to get
+    another is less than twice that: so one product of the returns settles it, unless one is not finite.
+    """
+    if total.dot(total) < 1e76:
+        return
+    for what, x in (("a reward", reward), ("a return", total)):
+        lost = np.isfinite(x) & (np.abs(x) > FLOAT32_MAX)
+        if lost.any():
+            raise EnvironmentFault(
+                f"{name}: {what} is {x[lost][0]:g}, which float32 cannot hold: scale rewards down",
+                "reward-cast",
+            )
 
 
-def flags(values: Any, count: int, name: str, field: str) -> np.ndarray:
-    """`terminated` or `truncated` [n], from bools, the integers 0 and 1, or arrays of size one of these.
+def flags(terminated: Any, truncated: Any, name: str) -> np.ndarray:
+    """Both [2, n], from bools, the integers 0 and 1, or arrays of size one of these.
 
     Raises `EnvironmentFault` for anything else: nobody can tell what "False", None or 0.5 should mean.
     """
+    count = len(terminated)
+    try:
+        out = np.array((terminated, truncated))
+        if out.dtype == BOOL and out.shape == (2, count):
+            return out
+    except ValueError:  # some are arrays and some are not
+        pass
+    return np.stack(
+        [_flags(x, count, name, f) for f, x in (("terminated", terminated), ("truncated", truncated))]
+    )
+
+
+def _flags(values: Any, count: int, name: str, field: str) -> np.ndarray:
     out = _flat(values, count)
-    if out is not None and out.dtype == bool:
-        return out
-    if out is not None and out.dtype.kind in "iu" and ((out == 0) | (out == 1)).all():
+    if out is not None and (
+        out.dtype == BOOL or (out.dtype.kind in "iu" and ((out == 0) | (out == 1)).all())
+    ):
         return out.astype(bool)
     wrong = next((v for v in values if not _is_flag(v)), values)
     what = f"an array of shape {np.shape(wrong)}" if np.ndim(wrong) else _shown(wrong)

@@ -8,6 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from swingup.envs.adapters.answers import check_float32, flags, rewards
+from swingup.envs.adapters.calls import raised
+from swingup.errors import EnvironmentFault
+
 GoalReward = Callable[[Array, Array], tuple[Array, Array]]
 
 
@@ -36,9 +40,24 @@ def asked(env: Any) -> GoalReward:
     def ask(achieved: Any, desired: Any) -> tuple[np.ndarray, np.ndarray]:
         lead = achieved.shape[:-1]
         goals = [np.asarray(x, np.float64).reshape(-1, x.shape[-1]) for x in (achieved, desired)]
-        reward = np.asarray(env.compute_reward(*goals, {}), np.float32)
-        terminated = np.broadcast_to(np.asarray(ended(*goals, {}), bool), reward.shape)
-        return reward.reshape(lead), terminated.reshape(lead)
+        count, name = len(goals[0]), type(env).__name__
+        try:
+            reward, over = env.compute_reward(*goals, {}), ended(*goals, {})
+        except Exception as error:
+            raise raised(
+                name, "compute_reward", error, f"for goals {goals[0].shape}, many at once"
+            ) from error
+        if np.shape(reward) != (count,):
+            raise EnvironmentFault(
+                f"{name}: compute_reward returned {np.shape(reward)} for goals {goals[0].shape}: many are asked "
+                "at once, and each has one reward (numpy.linalg.norm(..., axis=-1))",
+                "goal-reward",
+            )
+        reward = rewards(reward, count, name)
+        check_float32(reward, reward, name)
+        over = np.broadcast_to(over, (count,))
+        terminated, _ = flags(over, over, name)
+        return reward.astype(np.float32).reshape(lead), terminated.reshape(lead)
 
     def reward(achieved: Array, desired: Array) -> tuple[Array, Array]:
         lead = achieved.shape[:-1]

@@ -172,7 +172,7 @@ class ListPool:
         self.action_space = convert(first.action_space, self.name, "action")
         self.goal_reward = rewards_of(first, self.observation_space)
         self._actions = Actions(first.action_space)
-        self._steps = np.zeros(len(envs), int)  # of each since it was opened, for what is said of faults
+        self._steps: dict[int, int] = {}  # of the rows from each start on, for what is said of faults
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
         rows = range(start, start + len(seeds))
@@ -194,30 +194,27 @@ class ListPool:
         return self._read(out)
 
     def step(self, start: int, action: np.ndarray) -> Outcome:
-        count = len(action)
-        answers = []
+        count, before, answers = len(action), self._steps.get(start, 0), []
+        add = answers.append
         try:
             for env, a in zip(self.envs[start : start + count], self._actions(action), strict=True):
-                answers.append(env.step(a))
+                add(env.step(a))
         except Exception as error:
             raise raised(self.name, "step", error, self._where(start + len(answers))) from error
-        if not self._steps[start]:
+        if not before:
             check_steps(answers, self.name)
-        self._steps[start : start + count] += 1
+        self._steps[start] = before + 1
         try:
             obs, reward, terminated, truncated, _ = zip(*answers, strict=True)
         except (TypeError, ValueError):
             check_steps(answers, self.name)
             raise
-        return Outcome(
-            self._read(obs),
-            rewards(reward, count, self.name),
-            flags(terminated, count, self.name, "terminated"),
-            flags(truncated, count, self.name, "truncated"),
-        )
+        ends = flags(terminated, truncated, self.name)
+        return Outcome(self._read(obs), rewards(reward, count, self.name), ends[0], ends[1])
 
     def _where(self, row: int) -> str:
-        return f"environment {row} of {self.num_envs}, after {self._steps[row]:,} of its env steps"
+        steps = self._steps.get(max((start for start in self._steps if start <= row), default=0), 0)
+        return f"environment {row} of {self.num_envs}, after {steps:,} of its env steps"
 
     def close(self) -> None:
         close(self._open)

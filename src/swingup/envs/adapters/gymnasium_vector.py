@@ -77,8 +77,7 @@ class VectorPool:
             check_steps([answer], self.name)
         self._steps += 1
         obs, reward, terminated, truncated, info = answer
-        obs, terminated = self._gather(obs), flags(terminated, len(action), self.name, "terminated")
-        truncated = flags(truncated, len(action), self.name, "truncated")
+        obs, (terminated, truncated) = self._gather(obs), self._flags(terminated, truncated)
         if self._same_step:
             self._fresh, obs = obs, obs.copy()
             for i in np.flatnonzero(terminated | truncated):
@@ -99,6 +98,15 @@ class VectorPool:
                 f"{self.name}: {len(out)} observations for {self.num_envs} environments", "num-envs"
             )
         return out
+
+    def _flags(self, *both: Any) -> np.ndarray:
+        if any(np.shape(x)[:1] != (self.num_envs,) for x in both):
+            raise EnvironmentFault(
+                f"{self.name}: terminated, truncated are {both[0]!r}, {both[1]!r}: return one bool for each of "
+                f"{self.num_envs} environments",
+                "flag-shape",
+            )
+        return flags(*both, self.name)
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(self.num_envs), rows)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from swingup.envs.adapters.answers import GOALS, float32
+from swingup.envs.adapters.answers import GOALS, check_float32
 from swingup.errors import ConfigError
 from swingup.spaces import Space
 from swingup.types import Step
@@ -109,16 +109,17 @@ class HostVec:
         next_obs, reward, terminated, truncated = self.pool.step(self._start, action)
         truncated = truncated & ~terminated  # where both hold, the MDP's own end wins
         done = terminated | truncated
-        seen = float32(np.sign(reward) if self.reward_sign else reward, self.name, "a reward")
         self._return += reward
         self._length += 1
-        ep_return, ep_length = float32(self._return, self.name, "a return"), self._length.copy()
+        check_float32(reward, self._return, self.name)
+        ep_return, ep_length = self._return.astype(np.float32), self._length.copy()
         obs, ended = next_obs, np.flatnonzero(done)
         if ended.size:
             obs = next_obs.copy()
             obs[ended] = self.pool.restart(self._start + ended)
             self._return[ended], self._length[ended] = 0, 0
-        fields: Any = obs, next_obs, seen, terminated, truncated, ep_return, ep_length
+        reward = (np.sign(reward) if self.reward_sign else reward).astype(np.float32)
+        fields: Any = obs, next_obs, reward, terminated, truncated, ep_return, ep_length
         return (), Step(*fields)
 
     def close(self) -> None:
