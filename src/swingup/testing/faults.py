@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swingup.errors import EnvironmentFault
+from swingup.testing.notes import NOTES
 
 
 @dataclass(frozen=True)
@@ -221,33 +222,6 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "reset",
         "each episode of an environment begins like its first, though other keys begin elsewhere",
         "Seed once: reset() without a seed goes on with the generator that it has.",
-    ),
-}
-NOTES: dict[str, tuple[str, str, str]] = {
-    "never-ends": (
-        "terminated, truncated",
-        "no episode ended in {env_steps} env steps of random actions",
-        "If episodes are longer than that, raise env_steps; if they never end, set a time limit.",
-    ),
-    "time-limit-as-death": (
-        "terminated",
-        "all {count} episodes terminated after exactly {length} env steps",
-        "If that is a time limit, report it as truncated: the value of the last state is not 0.",
-    ),
-    "actions-ignored": (
-        "step",
-        "smallest and largest actions gave the same observations and rewards",
-        "If actions matter later on, all is well; else there is nothing to learn.",
-    ),
-    "statistics-suspected": (
-        "a wrapper",
-        "{error}",
-        "If observations and rewards do not depend on them, all is well.",
-    ),
-    "obs-shared": (
-        "observations",
-        "step returns the same array each time and writes over it",
-        "swingup copies it; others may not: return self.obs.copy().",
     ),
 }
 

@@ -19,7 +19,8 @@ def check_gymnasium(source: Any) -> Iterator[Finding]:
     """A `gymnasium.Env` or its constructor: what it returns, before anything is converted."""
     import gymnasium
 
-    env, second = source, None
+    env: Any = source
+    second: Any = None
     if not isinstance(source, gymnasium.Env):
         try:
             env, second = source(), source()

@@ -99,14 +99,14 @@ class VectorPool:
             )
         return out
 
-    def _flags(self, *both: Any) -> np.ndarray:
-        if any(np.shape(x)[:1] != (self.num_envs,) for x in both):
+    def _flags(self, terminated: Any, truncated: Any) -> np.ndarray:
+        if any(np.shape(x)[:1] != (self.num_envs,) for x in (terminated, truncated)):
             raise EnvironmentFault(
-                f"{self.name}: terminated, truncated are {both[0]!r}, {both[1]!r}: return one bool for each of "
+                f"{self.name}: terminated, truncated are {terminated!r}, {truncated!r}: return one bool for each of "
                 f"{self.num_envs} environments",
                 "flag-shape",
             )
-        return flags(*both, self.name)
+        return flags(terminated, truncated, self.name)
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(self.num_envs), rows)
