@@ -21,7 +21,8 @@ from jax.sharding import Mesh
 from swingup import budget
 from swingup.clock import Clock
 from swingup.envs import Hosted
-from swingup.errors import NonFiniteError
+from swingup.errors import EnvironmentFault
+from swingup.finite import check_finite
 from swingup.hosts import Loop, apart
 from swingup.parallel import axes, mesh_of, over_seeds, part, place, shard
 from swingup.replay import interrupt
@@ -95,7 +96,12 @@ def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | Non
         state = restart(env, jax.block_until_ready(state), seeds, 0)
     if not env_steps(algo, 0):
         return state
-    return warm_up(algo, env, state, root_keys(seeds, "warm-up"), clock)
+    try:
+        return warm_up(algo, env, state, root_keys(seeds, "warm-up"), clock)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "stopped in the warm-up: nothing was learnt yet, so nothing is saved"
+        ) from None
 
 
 def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
@@ -157,8 +163,9 @@ def run(
 
     Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run saves
     and evaluates at the same points; and in between after `chunk` iterations or about a second, so that a
-    slow run shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears; callbacks
-    may raise to stop.
+    slow run shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears, and the
+    `EnvironmentFault` of an environment on the host: once callbacks have seen the iterations that were complete, and
+    with a `Progress` after the last of them. Callbacks may raise to stop.
     """
     clock = clock or Clock()
     before = clock.run_seconds
@@ -172,16 +179,24 @@ def run(
         else:
             advance = Loop(algo, env, seeds, clock)
             advance.compile(state)
-    n, first = 1, done
+    n, first, progress = 1, done, None
+    fault: EnvironmentFault | None = None
     while done < iterations:
         n = min(n, iterations - done, chunk, *(k - done % k for k in every))
         with clock.measure("run_seconds"):
             state, metrics = advance(state, jnp.int32(n))
             metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
-        check_finite(metrics, algo, done)
-        done += n
-        for callback in callbacks:
-            callback(Progress(algo, env, done, iterations, state, metrics, clock))
+        if isinstance(advance, Loop) and (fault := advance.fault):
+            n = advance.complete
+        if n:
+            check_finite(metrics, algo, done)
+            done += n
+            progress = Progress(algo, env, done, iterations, state, metrics, clock)
+            for callback in callbacks:
+                callback(progress)
+        if fault:
+            fault.progress = progress and progress._replace(state=state)
+            raise fault
         n = max(1, int(SLICE_SECONDS * (done - first) / (clock.run_seconds - before)))
     return state
 
@@ -217,32 +232,3 @@ def _device_chunk(
         return state, log
 
     return shard(loop, algo, mesh, shared=1)(algo, state, n)
-
-
-CAUSES = {
-    "nonfinite/obs": "an observation",
-    "nonfinite/reward": "a reward",
-    "nonfinite/learner": "the parameters or the optimiser's state",
-}
-
-
-def check_finite(metrics: Metrics, algo: Algorithm, done: int) -> None:
-    """Raise `NonFiniteError` naming what became NaN or infinite first, in which seed, and when."""
-    names = [*CAUSES, *(name for name in metrics if name.startswith(("loss/", "cg/")))]
-    bad = {name: ~np.isfinite(metrics[name]) if name not in CAUSES else metrics[name] > 0 for name in names}
-    if not any(x.any() for x in bad.values()):
-        return
-    when = min(int(np.argmax(x.any(0))) for x in bad.values() if x.any())
-    what = next(name for name in names if bad[name][:, when].any())  # causes first, consequences later
-    row = int(np.argmax(bad[what][:, when]))
-    iteration = done + when + 1
-    upto = env_steps(algo, iteration)
-    raise NonFiniteError(
-        f"NaN or infinity in {CAUSES.get(what, what)} (row {row} of the seeds) in iteration {iteration}, "
-        f"between env steps {upto - algo.env_steps_per_iteration} and {upto}. "
-        + (
-            "The environment returned it: check its dynamics."
-            if what in ("nonfinite/obs", "nonfinite/reward")
-            else "Training diverged: try a smaller --lr, or --normalise-obs and --normalise-reward."
-        )
-    )

@@ -4,10 +4,9 @@ One call steps seeds x num_envs environments; `act` and `update` are the algorit
 over seeds. What happens, and with which keys, is what `algo.step` does for one seed.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,61 +16,16 @@ from jax import Array
 from swingup.clock import Clock
 from swingup.distributions import noise
 from swingup.envs import Hosted
-from swingup.errors import ConfigError
+from swingup.errors import EnvironmentFault
 from swingup.frames import newest, restore
-from swingup.parallel import mesh_of, over_seeds, part
+from swingup.parallel import mesh_of, over_seeds
 from swingup.rollout import episode_stats, nonfinite, record
+from swingup.rows import keeps_frames, rows
 from swingup.spaces import to_env
 from swingup.types import Actor, Algorithm, Rollout, State, Step, VecEnv
 
 AHEAD = 1024  # env steps for which randomness is drawn at once
 PRIVATE = "replay", "priorities", "target", "opt_state"
-
-
-class Rows(NamedTuple):
-    """`S` seeds with `N` environments each; every array has leading axes [S, N]."""
-
-    reset: Callable[[Array], tuple[Any, Any]]  # keys [S]
-    draw: Callable[[Array, int], Any]  # keys [S], T -> [T, S, N, ...]
-    step: Callable[[Any, np.ndarray, Any], tuple[Any, Step]]
-
-
-def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
-    """The environments of all seeds. Raises `ConfigError` if they are not seeds x num_envs."""
-    if isinstance(env, Hosted):  # pure: its state says which environments they are
-        draw = jax.jit(jax.vmap(env.draw, (0, None), 1), static_argnums=1)
-        return Rows(jax.jit(jax.vmap(env.reset)), draw, jax.jit(jax.vmap(env.step)))
-    if seeds == 1 and env.num_envs == num_envs:
-        first, add = (
-            partial(jax.tree.map, lambda x: x[0]),
-            partial(jax.tree.map, lambda x: np.asarray(x)[None]),
-        )
-        return Rows(
-            lambda keys: add(env.reset(keys[0])),
-            lambda keys, t: jax.tree.map(lambda x: x[:, None], env.draw(keys[0], t)),
-            lambda state, action, noise: add(env.step(first(state), action[0], first(noise))),
-        )
-    if env.num_envs != seeds * num_envs or not hasattr(env, "part"):
-        raise ConfigError(
-            f"{seeds} seeds of {num_envs} environments are {seeds * num_envs}; {env.name} has {env.num_envs}: "
-            "train on one seed, or pass an id or a constructor"
-        )
-
-    def split(x):
-        return x.reshape(seeds, num_envs, *x.shape[1:])
-
-    def step(_, action, __):
-        return (), jax.tree.map(split, env.step((), action.reshape(-1, *action.shape[2:]), ())[1])
-
-    def reset(keys):
-        return (), np.stack([part(env, i, seeds).reset(key)[1] for i, key in enumerate(keys)])
-
-    return Rows(reset, lambda keys, t: (), step)
-
-
-def keeps_frames(env: VecEnv) -> bool:
-    """Are observations stacks of frames, of which only the newest is new?"""
-    return getattr(env, "stacked", False)
 
 
 class Loop:
@@ -92,18 +46,29 @@ class Loop:
         overlaps = hasattr(algo, "replay_size") and not self.pure
         self.worker = ThreadPoolExecutor(1) if overlaps else None
         self.behind, self.drawn = None, []
+        self.fault: EnvironmentFault | None = None
+        self.complete = 0
 
     def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
-        """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed."""
+        """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed.
+
+        If an environment fails, `fault` is what it raised, `complete` is how many iterations were, and the state and
+        metrics are those after the last of these: as they came if there is none.
+        """
         learner, (env_state, obs, recent), key = state
-        running, log = None, []
+        running, log, self.fault = None, [], None
         key: Any = np.asarray(jax.random.key_data(key))
         for _ in range(int(n)):
             with self.clock.measure("act_seconds"):
-                key, k_learn, k_env, noise = self.randomness(key)
+                after, k_learn, k_env, noise = self.randomness(key)
             acting = public(learner) if self.behind is None else self.behind
             first = obs if self.stacked else ()
-            env_state, obs, rollout = self.collect(acting, env_state, obs, k_env, noise)
+            try:
+                env_state, obs, rollout = self.collect(acting, env_state, obs, k_env, noise)
+            except EnvironmentFault as fault:
+                self.fault = fault
+                break
+            key = after
             with self.clock.measure("update_seconds"):
                 if running is not None:
                     learner, recent, metrics = running.result()
@@ -114,9 +79,11 @@ class Loop:
                 if self.worker is None:
                     learner = running.result()[0]
         with self.clock.measure("update_seconds"):
-            learner, recent, metrics = running.result()  # pyright: ignore[reportOptionalMemberAccess]
-            log = [*log, metrics]
-            metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in log[0]}
+            if running is not None:
+                learner, recent, metrics = running.result()
+                log.append(metrics)
+            names, self.complete = log[0] if log else (), len(log)
+            metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in names}
         return State(learner, Actor(env_state, obs, recent), jax.random.wrap_key_data(key)), metrics
 
     def compile(self, state: State) -> None:

@@ -18,9 +18,9 @@ from swingup.clock import Clock
 from swingup.distributions import noise, uniform
 from swingup.errors import NonFiniteError
 from swingup.frames import newest, restore
-from swingup.hosts import keeps_frames, rows
 from swingup.parallel import mesh_of, over_seeds
 from swingup.rollout import nonfinite, record
+from swingup.rows import keeps_frames, rows
 from swingup.spaces import to_env
 from swingup.types import Actor, Recent, Rollout, State, VecEnv
 

@@ -41,6 +41,8 @@ LAYERS = [
         "parallel",
         "clock",
         "warmup",
+        "rows",
+        "finite",
         "checkpoint",
         "callbacks",
         "settings",
