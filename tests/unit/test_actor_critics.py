@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,12 +12,12 @@ import pytest
 from scipy import stats
 
 from conftest import SEEDS, half_of, same_bits, small
-from swingup import driver, replay
+from swingup import counters, driver, replay
 from swingup.config import Experiment
 from swingup.critics import Actor, each
 from swingup.envs import Vec, make
 from swingup.errors import ConfigError
-from swingup.replay import Batch
+from swingup.replay import Batch, take
 from swingup.spaces import Box, Discrete, to_env
 from swingup.types import Transition, env_steps
 
@@ -216,22 +217,107 @@ def test_losses_move_only_what_they_are_for_C17(name: str) -> None:
         assert all(np.any(x) for x in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize("delay", [1, 2, 4])
-def test_td3_delays_in_gradient_steps_C16(delay: int) -> None:
-    """The critics take every gradient step; the actor one of `delay`, however short an iteration is."""
-    algo = small("td3", num_envs=1, num_steps=delay, replay_ratio=1.0, delay=delay)
+@pytest.mark.parametrize(("steps", "delay"), [(1, 1), (2, 2), (1, 2), (3, 2)])
+def test_td3_delays_in_gradient_steps_C16(steps: int, delay: int) -> None:
+    """The critics take every gradient step; the actor one of `delay`, counted on across iterations."""
+    algo = small("td3", num_envs=1, num_steps=steps, replay_ratio=1.0, delay=delay)
     env = make("Pendulum-v1", 1)
     state = jax.jit(lambda key: algo.init(env, key))(jax.random.key(0))
-    for _ in range(4 // delay):
-        state = algo.step(env, state)[0]
-    actor, critic = state.learner.opt_state
-    assert int(critic[0].count) == 4
-    assert int(actor[0].count) == 4 // delay
+    step = jax.jit(lambda state: algo.step(env, state)[0])
+    for i in range(1, 5):
+        before, state = state.learner, step(state)
+        actor, critic = state.learner.opt_state
+        assert int(critic[0].count) == i * steps
+        assert int(actor[0].count) == i * steps // delay
+        moves = int(before.opt_state[0][0].count) < int(actor[0].count)
+        still = (before.params.actor, before.target), (state.learner.params.actor, state.learner.target)
+        assert same_bits(*still) != moves
 
 
-def test_td3_refuses_a_delay_that_does_not_fit() -> None:
-    with pytest.raises(ConfigError, match="must divide the 3 gradient steps"):
-        small("td3", num_envs=1, num_steps=3, replay_ratio=1.0, delay=2)
+def test_td3_one_by_one_is_td3_in_blocks() -> None:
+    """The same gradient steps from the same keys, whichever way they are compiled."""
+    algo = small("td3", num_envs=2, num_steps=2, replay_ratio=1.0, delay=2)
+    env = make("Pendulum-v1", 2)
+
+    @jax.jit
+    def both(key):
+        learner = algo.init(env, key).learner
+        return algo.in_blocks(learner, key)[0], algo.one_by_one(learner, key)[0]
+
+    blocks, single = both(jax.random.key(0))
+    for a, b in zip(jax.tree.leaves(blocks), jax.tree.leaves(single), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+def test_learning_rates_fall_in_env_steps_exactly(name: str) -> None:
+    """Adam's first step is as long as the learning rate: whole at 0, half at half the horizon, nothing beyond."""
+    algo, moved = small(name, lr_decay=True, lr_horizon=1e10), []
+    for env_steps in (0, 5 * 10**9, 10**10, 2 * 10**10):
+        optimizer = algo.optimizer(0.01, counters.counter(env_steps))
+        updates, _ = optimizer.update(jnp.ones(3), optimizer.init(jnp.zeros(3)))
+        moved.append(float(-updates[0]))
+    np.testing.assert_allclose(moved, [0.01, 0.005, 0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+def test_the_learning_rate_of_a_run_falls_to_0(name: str) -> None:
+    """Beyond the horizon an iteration moves nothing, and the count of env steps has the warm-up in it."""
+    algo = small(name, num_envs=2, num_steps=2, replay_ratio=0.5, lr_decay=True, lr_horizon=1.0)
+    env = make("CartPole-v1" if name == "sac_discrete" else "Pendulum-v1", 2)
+
+    @jax.jit
+    def run(key):
+        state = algo.init(env, key)
+        return state.learner, algo.step(env, state)[0].learner
+
+    before, after = run(jax.random.key(0))
+    assert same_bits(before.params, after.params)
+    assert int(before.env_steps) == algo.warmup_env_steps
+    assert int(after.env_steps) == algo.warmup_env_steps + 4
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+def test_observations_are_normalised_when_drawn_and_kept_as_they_came(name: str) -> None:
+    """The statistics are those of every collected observation, once each; acting and learning see them normalised."""
+    algo = small(
+        name, num_envs=2, num_steps=2, replay_ratio=0.5, warmup=8, replay_size=64, normalise_obs=True
+    )
+    env = make("CartPole-v1" if name == "sac_discrete" else "Pendulum-v1", 2)
+
+    @jax.jit
+    def run(key):
+        state, _ = algo.step(env, algo.init(env, key))
+        index = jnp.arange(2 * 6)  # all of the replay: 4 rows of the warm-up, 2 of the iteration
+        return (
+            state,
+            take(state.learner.replay, index, algo.gamma),
+            algo.sample(state.learner, jax.random.key(7)),
+        )
+
+    state, raw, drawn = run(jax.random.key(0))
+    moments, obs = state.learner.obs_moments, np.asarray(raw.obs, np.float64)
+    assert int(moments.count) == 12
+    np.testing.assert_allclose(moments.mean, obs.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(moments.var, obs.var(0), rtol=1e-3, atol=1e-6)
+
+    def normal(x):
+        return np.clip(
+            (np.asarray(x) - np.asarray(moments.mean)) / np.sqrt(np.asarray(moments.var) + 1e-8), -10, 10
+        )
+
+    np.testing.assert_allclose(drawn.obs, normal(raw.obs)[drawn.index], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(drawn.next_obs, normal(raw.next_obs)[drawn.index], rtol=1e-3, atol=1e-4)
+    plain = state.learner._replace(obs_moments=None)
+    seen = algo.act(plain, jnp.asarray(normal(raw.obs), jnp.float32))[0]
+    np.testing.assert_allclose(algo.act(state.learner, raw.obs)[0], seen, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+def test_integers_and_images_are_not_normalised(name: str) -> None:
+    id_ = "tabular:FrozenLake" if name == "sac_discrete" else "tabular:Cliff?mix=true"
+    algo = small(name, num_envs=2, normalise_obs=True)
+    assert jax.eval_shape(partial(algo.init, make(id_, 2)), jax.random.key(0)).learner.obs_moments is None
 
 
 @pytest.mark.parametrize("name", FAMILY)

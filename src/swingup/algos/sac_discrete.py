@@ -18,9 +18,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup import replay
+from swingup import counters, replay
+from swingup.counters import Counter
 from swingup.critics import QNetwork, twins
 from swingup.distributions import Categorical
+from swingup.normalise import Moments, merge, normalise
+from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
 from swingup.replay import Batch, Memory
 from swingup.rollout import begin, collect, episode_stats
@@ -38,6 +41,8 @@ class Learner(NamedTuple):
     target: QNetwork  # Q_1⁻ and Q_2⁻
     opt_state: Networks  # of each of the three
     replay: Memory
+    env_steps: Counter  # done so far, the random ones included
+    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
 
 
 @hyperparameters
@@ -48,6 +53,8 @@ class SACDiscrete:
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     lr: NonNegative = 3e-4  # learning rate of Adam for the critics
     actor_lr: NonNegative = 3e-4  # and for the actor
+    lr_decay: bool = False  # let the learning rates fall linearly to 0 at lr_horizon
+    lr_horizon: NonNegative = 0.0  # env steps at which they are 0; a run that is longer decays to its own end
     batch_size: Count = 256  # transitions per gradient step
     replay_size: Count = 1_000_000  # transitions kept, over all environments
     warmup: Whole = 10_000  # env steps with random actions before the first update
@@ -55,14 +62,17 @@ class SACDiscrete:
     tau: Fraction = 0.005  # τ: how far the target networks follow per gradient step
     alpha: NonNegative = 1.0  # α: temperature at the beginning, or for good if it is not learnt
     alpha_lr: NonNegative = 3e-4  # learning rate of Adam for log α; 0 keeps it fixed
-    target_entropy: Unit = 0.5  # H̄, as a share of log |A|, the largest there is; in [0, 1]
+    target_entropy: Unit = 0.98  # H̄, as a share of log |A|, the largest there is; in [0, 1]
     hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
+    normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     hidden: Widths = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
         learnt = "alpha=0 is no temperature to learn from: start above 0, or keep it fixed with alpha_lr=0"
         refuse((self.alpha == 0) & (self.alpha_lr > 0), learnt)
+        check_body(self.body)
         replay.check(self)
 
     @property
@@ -80,15 +90,22 @@ class SACDiscrete:
         params = self.networks(env, k_net)
         memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params.critic)
-        learner = Learner(params, target, self.opt_state(params), memory)
+        learner = Learner(
+            params,
+            target,
+            self.opt_state(params),
+            memory,
+            env_steps=counters.counter(self.warmup_env_steps),
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
+        )
         learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
         spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
-        actor = QNetwork(*spec, key=k_actor)
-        critics: Any = twins(lambda k: QNetwork(*spec, key=k), k_critic)
+        actor = QNetwork(*spec, body=self.body, key=k_actor)
+        critics: Any = twins(lambda k: QNetwork(*spec, body=self.body, key=k), k_critic)
         return Networks(
             actor, critics, jnp.log(jnp.maximum(jnp.float32(self.alpha), 1e-30))
         )  # finite for α = 0 too
@@ -104,33 +121,34 @@ class SACDiscrete:
     @jax.jit
     def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
         """Actions of π for observations [N, ...]; without noise the most likely."""
-        pi = Categorical(learner.params.actor(obs))
+        pi = Categorical(learner.params.actor(self.see(learner, obs)))
         return pi.mode() if noise is None else pi.from_noise(noise), ()
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
-        """Keep a rollout [T, N] in the replay memory."""
-        return learner._replace(replay=replay.add(learner.replay, rollout))
+        """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
+        statistics = merge(learner.obs_moments, rollout.obs)
+        return learner._replace(replay=replay.add(learner.replay, rollout), obs_moments=statistics)
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         learner = self.remember(learner, rollout)
-        memory = learner.replay
+        optimizer = partial(self.optimizer, env_steps=learner.env_steps)
 
         def gradient_step(carry, key):
             (actor, critic, log_alpha), target, states = carry
-            batch = replay.sample(memory, key, self.batch_size, self.gamma, goals=self.hindsight)
+            batch = self.sample(learner, key)
             alpha = jnp.exp(log_alpha)  # read once
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, actor, alpha, batch)
-            updates, critic_state = self.optimizer(self.lr).update(grads, states.critic)
+            updates, critic_state = optimizer(self.lr).update(grads, states.critic)
             critic: Any = optax.apply_updates(critic, updates)
             (loss, entropy), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
                 actor, critic, alpha, batch
             )
-            updates, actor_state = self.optimizer(self.actor_lr).update(grads, states.actor)
+            updates, actor_state = optimizer(self.actor_lr).update(grads, states.actor)
             actor: Any = optax.apply_updates(actor, updates)
             grads = jax.grad(self.alpha_loss)(log_alpha, entropy, actor.shape[0])
-            updates, alpha_state = self.optimizer(self.alpha_lr).update(grads, states.log_alpha)
+            updates, alpha_state = optimizer(self.alpha_lr).update(grads, states.log_alpha)
             params = Networks(actor, critic, optax.apply_updates(log_alpha, updates))  # pyright: ignore
             target: Any = optax.incremental_update(critic, target, self.tau)
             metrics |= {"loss/policy": loss, "entropy": entropy, "alpha": alpha}
@@ -140,7 +158,9 @@ class SACDiscrete:
         carry = learner.params, learner.target, learner.opt_state
         steps = round(self.replay_ratio * self.env_steps_per_iteration)
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
-        return Learner(*carry, memory), jax.tree.map(jnp.mean, metrics)
+        env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
+        learner = Learner(*carry, learner.replay, env_steps, learner.obs_moments)
+        return learner, jax.tree.map(jnp.mean, metrics)
 
     def critic_loss(
         self, critic: QNetwork, target: QNetwork, actor: QNetwork, alpha: Array, b: Batch
@@ -164,13 +184,24 @@ class SACDiscrete:
         """L(α), to be minimised: α falls while there is more entropy than is aimed at."""
         return log_alpha * jax.lax.stop_gradient(entropy - self.target_entropy * jnp.log(actions))
 
-    def optimizer(self, lr: Any) -> optax.GradientTransformation:
+    def sample(self, learner: Learner, key: Array) -> Batch:
+        """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
+        b = replay.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        return b._replace(obs=self.see(learner, b.obs), next_obs=self.see(learner, b.next_obs))
+
+    def see(self, learner: Learner, obs: Any) -> Any:
+        """Observations as the networks get them."""
+        return normalise(learner.obs_moments, obs)
+
+    def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
+        """Adam."""
+        if self.lr_decay:
+            lr = lr * jnp.maximum(0.0, 1 - counters.real(env_steps) / self.lr_horizon)
         return optax.adam(lr)
 
     def opt_state(self, params: Any) -> Networks:
-        rates = Networks(self.actor_lr, self.lr, self.alpha_lr)  # pyright: ignore
-        states: Any = (self.optimizer(lr).init(x) for lr, x in zip(rates, params, strict=True))
-        return Networks(*states)
+        begin = self.optimizer(self.lr, counters.counter()).init
+        return Networks(*map(begin, params))  # pyright: ignore[reportArgumentType]
 
 
 def every(critics: QNetwork, obs: Any) -> Array:

@@ -6,10 +6,15 @@ DDPG with three remedies for a critic that overestimates:
     ã = clip(μ⁻(s') + clip(ε, -c, c), -1, 1),  ε ~ N(0, σ̃²)                                      (smoothing)
     L(μ) = -E[ Q_1(s, μ(s)) ],  and all target networks move, once per d critic steps           (delay)
 
-The delay is counted in gradient steps of the critics. Differs from the paper in: a time limit bootstraps from the
-true last observation; how many gradient steps follow an env step is set by `replay_ratio`, whatever `num_envs` is,
-and those of an iteration must be a multiple of d, hence T = 2; widths 256 and 256 instead of 400 and 300. Actions,
-and so σ, σ̃ and c, are in normalised units: [-1, 1] spans the environment's bounds.
+The delay is counted in gradient steps of the critics, on across iterations. With `num_steps` 1 there is one env step
+and one gradient step per iteration, as in the paper; the default of 2 is faster, because an iteration whose gradient
+steps are a multiple of d computes the actor's gradient only where it is used.
+
+Differs from the paper in: a time limit bootstraps from the true last observation; how many gradient steps follow an env
+step is set by `replay_ratio`, whatever `num_envs` is; widths 256 and 256, batches of 256 and Adam with 3e-4, as in the
+authors' later code, instead of 400 and 300, 100 and 1e-3; 10,000 random env steps on every task, before the first
+iteration, where the paper has 1,000 on some. Actions, and so σ, σ̃ and c, are in normalised units: [-1, 1] spans the
+environment's bounds.
 """
 
 from functools import partial
@@ -20,9 +25,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup import replay
+from swingup import counters, replay
+from swingup.counters import Counter
 from swingup.critics import Actor, Critic, each, twins
-from swingup.errors import ConfigError
+from swingup.normalise import Moments, merge, normalise
+from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import Batch, Memory
 from swingup.rollout import begin, collect, episode_stats
@@ -39,6 +46,9 @@ class Learner(NamedTuple):
     target: Networks  # μ⁻ and Q⁻
     opt_state: tuple[optax.OptState, optax.OptState]
     replay: Memory
+    env_steps: Counter  # done so far, the random ones included
+    phase: Array  # gradient steps of the critics since the actor's last one
+    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
 
 
 @hyperparameters
@@ -49,6 +59,8 @@ class TD3:
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     lr: NonNegative = 3e-4  # learning rate of Adam for the critics
     actor_lr: NonNegative = 3e-4  # and for the actor
+    lr_decay: bool = False  # let the learning rates fall linearly to 0 at lr_horizon
+    lr_horizon: NonNegative = 0.0  # env steps at which they are 0; a run that is longer decays to its own end
     batch_size: Count = 256  # transitions per gradient step
     replay_size: Count = 1_000_000  # transitions kept, over all environments
     warmup: Whole = 10_000  # env steps with random actions before the first update
@@ -59,21 +71,23 @@ class TD3:
     smoothing: NonNegative = 0.2  # σ̃: of the noise on the target's action, in units of half the action range
     smoothing_clip: NonNegative = 0.5  # c: and where it is clipped
     hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
+    normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     hidden: Widths = (256, 256)  # widths of the hidden layers
     activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
+        check_body(self.body)
         replay.check(self)
-        steps = round(self.replay_ratio * self.env_steps_per_iteration)
-        if steps % self.delay:
-            raise ConfigError(
-                f"delay={self.delay} must divide the {steps} gradient steps of an iteration: set num_steps to "
-                f"a multiple of it"
-            )
 
     @property
     def env_steps_per_iteration(self) -> int:
         return self.num_envs * self.num_steps
+
+    @property
+    def gradient_steps_per_iteration(self) -> int:
+        """Those of the critics."""
+        return round(self.replay_ratio * self.env_steps_per_iteration)
 
     @property
     def warmup_env_steps(self) -> int:
@@ -86,14 +100,23 @@ class TD3:
         params = self.networks(env, k_net)
         memory = replay.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params)
-        learner = Learner(params, target, self.opt_state(params), memory)
+        learner = Learner(
+            params,
+            target,
+            self.opt_state(params),
+            memory,
+            env_steps=counters.counter(self.warmup_env_steps),
+            phase=jnp.int32(0),
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
+        )
         learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
         spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
-        return Networks(Actor(*spec, key=k_actor), twins(lambda k: Critic(*spec, key=k), k_critic))
+        critics = twins(lambda k: Critic(*spec, body=self.body, key=k), k_critic)
+        return Networks(Actor(*spec, body=self.body, key=k_actor), critics)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
@@ -106,44 +129,71 @@ class TD3:
     @jax.jit
     def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
         """μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
-        action = jnp.tanh(learner.params.actor(obs))
+        action = jnp.tanh(learner.params.actor(self.see(learner, obs)))
         return action if noise is None else jnp.clip(action + self.noise * noise, -1, 1), ()
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
-        """Keep a rollout [T, N] in the replay memory."""
-        return learner._replace(replay=replay.add(learner.replay, rollout))
+        """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
+        statistics = merge(learner.obs_moments, rollout.obs)
+        return learner._replace(replay=replay.add(learner.replay, rollout), obs_moments=statistics)
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         learner = self.remember(learner, rollout)
-        memory = learner.replay
+        steps = self.gradient_steps_per_iteration
+        learn = self.one_by_one if steps % self.delay else self.in_blocks
+        carry, metrics = learn(learner, key)
+        env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
+        phase = (learner.phase + steps) % self.delay
+        learner = Learner(*carry, learner.replay, env_steps, phase, learner.obs_moments)
+        return learner, jax.tree.map(jnp.mean, metrics)
 
-        def critic_step(carry, key):
-            critic, critic_state, target = carry
-            k_batch, k_smooth = jax.random.split(key)
-            batch = replay.sample(memory, k_batch, self.batch_size, self.gamma, goals=self.hindsight)
-            grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch, k_smooth)
-            updates, critic_state = self.optimizer(self.lr).update(grads, critic_state)
-            return (optax.apply_updates(critic, updates), critic_state, target), (batch, metrics)
+    def in_blocks(self, learner: Learner, key: Array) -> tuple[tuple, dict[str, Array]]:
+        """Gradient steps that the delay divides: d of the critics, then one of the actor, and again."""
 
-        def gradient_steps(carry, keys):
-            (actor, critic), target, (actor_state, critic_state) = carry
-            critics = critic, critic_state, target
-            (critic, critic_state, _), (batches, metrics) = jax.lax.scan(critic_step, critics, keys)
-            batch = jax.tree.map(lambda x: x[-1], batches)
-            loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
-            updates, actor_state = self.optimizer(self.actor_lr).update(grads, actor_state)
-            actor: Any = optax.apply_updates(actor, updates)
-            params = Networks(actor, critic)
-            target: Any = optax.incremental_update(params, target, self.tau)  # pyright: ignore[reportArgumentType]
-            return (params, target, (actor_state, critic_state)), metrics | {"loss/policy": loss}
+        def block(carry, keys):
+            carry, (batches, metrics) = jax.lax.scan(partial(self.critic_step, learner), carry, keys)
+            carry, loss = self.actor_step(learner, carry, jax.tree.map(lambda x: x[-1], batches))
+            return carry, metrics | loss
 
         carry = learner.params, learner.target, learner.opt_state
-        steps = round(self.replay_ratio * self.env_steps_per_iteration)
-        keys = jax.random.split(key, (steps // self.delay, self.delay))
-        carry, metrics = jax.lax.scan(gradient_steps, carry, keys)
-        return Learner(*carry, memory), jax.tree.map(jnp.mean, metrics)
+        blocks = self.gradient_steps_per_iteration // self.delay, self.delay
+        return jax.lax.scan(block, carry, jax.random.split(key, blocks))
+
+    def one_by_one(self, learner: Learner, key: Array) -> tuple[tuple, dict[str, Array]]:
+        """Any number of gradient steps: of the critics, and of the actor if it is due."""
+
+        def gradient_step(carry, now):
+            key, due = now
+            carry, (batch, metrics) = self.critic_step(learner, carry, key)
+            moved, loss = self.actor_step(learner, carry, batch)
+            # Not a `cond`: with seeds side by side it takes both branches, and copies what it chooses from.
+            return jax.tree.map(partial(jnp.where, due), moved, carry), metrics | loss
+
+        carry, steps = (learner.params, learner.target, learner.opt_state), self.gradient_steps_per_iteration
+        due = (learner.phase + jnp.arange(1, steps + 1)) % self.delay == 0
+        return jax.lax.scan(gradient_step, carry, (jax.random.split(key, steps), due))
+
+    def critic_step(self, learner: Learner, carry: tuple, key: Array) -> tuple[tuple, tuple[Batch, dict]]:
+        """One gradient step on L(Q_1) + L(Q_2), on a batch drawn anew, which is returned too."""
+        (actor, critic), target, (actor_state, critic_state) = carry
+        k_batch, k_smooth = jax.random.split(key)
+        batch = self.sample(learner, k_batch)
+        grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch, k_smooth)
+        updates, critic_state = self.optimizer(self.lr, learner.env_steps).update(grads, critic_state)
+        critic: Any = optax.apply_updates(critic, updates)
+        return (Networks(actor, critic), target, (actor_state, critic_state)), (batch, metrics)
+
+    def actor_step(self, learner: Learner, carry: tuple, batch: Batch) -> tuple[tuple, dict[str, Array]]:
+        """One gradient step on L(μ); the target networks follow."""
+        (actor, critic), target, (actor_state, critic_state) = carry
+        loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
+        updates, actor_state = self.optimizer(self.actor_lr, learner.env_steps).update(grads, actor_state)
+        actor: Any = optax.apply_updates(actor, updates)
+        params = Networks(actor, critic)
+        target: Any = optax.incremental_update(params, target, self.tau)  # pyright: ignore[reportArgumentType]
+        return (params, target, (actor_state, critic_state)), {"loss/policy": loss}
 
     def critic_loss(
         self, critic: Critic, target: Networks, b: Batch, key: Array
@@ -163,8 +213,21 @@ class TD3:
         first = jax.tree.map(lambda x: x[0], critic)
         return -first(b.obs, jnp.tanh(actor(b.obs))).mean()
 
-    def optimizer(self, lr: Any) -> optax.GradientTransformation:
+    def sample(self, learner: Learner, key: Array) -> Batch:
+        """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
+        b = replay.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        return b._replace(obs=self.see(learner, b.obs), next_obs=self.see(learner, b.next_obs))
+
+    def see(self, learner: Learner, obs: Any) -> Any:
+        """Observations as the networks get them."""
+        return normalise(learner.obs_moments, obs)
+
+    def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
+        """Adam."""
+        if self.lr_decay:
+            lr = lr * jnp.maximum(0.0, 1 - counters.real(env_steps) / self.lr_horizon)
         return optax.adam(lr)
 
     def opt_state(self, params: Any) -> tuple[optax.OptState, optax.OptState]:
-        return self.optimizer(self.actor_lr).init(params.actor), self.optimizer(self.lr).init(params.critic)
+        begin = self.optimizer(self.lr, counters.counter()).init
+        return begin(params.actor), begin(params.critic)
