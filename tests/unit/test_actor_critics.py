@@ -253,8 +253,8 @@ def test_td3_one_by_one_is_td3_in_blocks() -> None:
 def test_learning_rates_fall_in_env_steps_exactly(name: str) -> None:
     """Adam's first step is as long as the learning rate: whole at 0, half at half the horizon, nothing beyond."""
     algo, moved = small(name, lr_decay=True, lr_horizon=1e10), []
-    for env_steps in (0, 5 * 10**9, 10**10, 2 * 10**10):
-        optimizer = algo.optimizer(0.01, counters.counter(env_steps))
+    for count in (0, 5 * 10**9, 10**10, 2 * 10**10):
+        optimizer = algo.optimizer(0.01, counters.counter(count))
         updates, _ = optimizer.update(jnp.ones(3), optimizer.init(jnp.zeros(3)))
         moved.append(float(-updates[0]))
     np.testing.assert_allclose(moved, [0.01, 0.005, 0, 0], rtol=1e-5)

@@ -11,8 +11,8 @@ and the target networks Q⁻ and μ⁻ follow by Polyak's average. It explores b
 Differs from the paper in: a time limit bootstraps from the true last observation; Gaussian noise instead of an
 Ornstein-Uhlenbeck process, which Fujimoto et al. (2018) found no worse; the action enters the critic's first layer, not
 its second; widths 256 and 256, τ = 0.005, batches of 256 and two learning rates of 1e-3, instead of 400 and 300, 0.001,
-64, and 1e-4 for the actor; no batch normalisation or weight decay; orthogonal weights; how many gradient steps follow an
-env step is set by `replay_ratio`, whatever `num_envs` is; random actions before the first iteration. Actions are in
+64, and 1e-4 for the actor; no batch normalisation or weight decay; orthogonal weights; how many gradient steps follow
+an env step is set by `replay_ratio`, whatever `num_envs` is; random actions before the first iteration. Actions are in
 normalised units: [-1, 1] spans the environment's bounds.
 """
 

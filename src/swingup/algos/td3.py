@@ -143,11 +143,10 @@ class TD3:
         learner = self.remember(learner, rollout)
         steps = self.gradient_steps_per_iteration
         learn = self.one_by_one if steps % self.delay else self.in_blocks
-        carry, metrics = learn(learner, key)
+        (params, target, opt_state), metrics = learn(learner, key)
         env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
-        phase = (learner.phase + steps) % self.delay
-        learner = Learner(*carry, learner.replay, env_steps, phase, learner.obs_moments)
-        return learner, jax.tree.map(jnp.mean, metrics)
+        phase, learned = (learner.phase + steps) % self.delay, (params, target, opt_state, learner.replay)
+        return Learner(*learned, env_steps, phase, learner.obs_moments), jax.tree.map(jnp.mean, metrics)
 
     def in_blocks(self, learner: Learner, key: Array) -> tuple[tuple, dict[str, Array]]:
         """Gradient steps that the delay divides: d of the critics, then one of the actor, and again."""
