@@ -27,9 +27,9 @@ HIDDEN = "nonfinite/"  # always zero in a run that goes on
 class Stopped(SwingupError):
     """The run was asked to stop by a signal, and has saved."""
 
-    def __init__(self, signum: int, p: Progress):
-        super().__init__(f"stopped by {signal.Signals(signum).name} at iteration {p.iteration}")
-        self.signum, self.env_steps = signum, types.env_steps(p.algo, p.iteration)
+    def __init__(self, signum: int, env_steps: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name} after {env_steps:,} env steps")
+        self.signum, self.env_steps = signum, env_steps
 
 
 def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -69,7 +69,7 @@ class CSVLog:
         self.path, self.seeds, self.interval, self.seconds = path, seeds, interval, seconds
         self.rows: list[dict[str, float]] = []
         self.window: dict[str, np.ndarray] = {}
-        self.before = 0.0
+        self.before, self.iteration = 0.0, 0
 
     def __call__(self, p: Progress) -> None:
         size = p.metrics["ep/count"].shape[1]
@@ -85,6 +85,7 @@ class CSVLog:
             start = i
         if start < p.iteration:
             self._gather(p.metrics, start - first, size)
+        self.iteration = p.iteration
         if new:
             self._append(new)
 
@@ -115,10 +116,10 @@ class CSVLog:
         except OSError as error:
             raise files.output_error(self.path, error) from error
 
-    def restore(self, rows: list[dict[str, float]], window: dict[str, list]) -> None:
+    def restore(self, rows: list[dict[str, float]], window: dict[str, np.ndarray]) -> None:
         """Continue after `rows`, which replace the file's content (a killed run may have logged further)."""
         self.rows = rows
-        self.window = {n: np.array(x, np.float64) for n, x in window.items()}
+        self.window = dict(window)
         if self.path is not None:
             files.write_atomic(self.path, to_csv(rows, header=True).encode())
 
@@ -158,13 +159,13 @@ def read_rows(path: Path, until: int) -> list[dict[str, float]]:
 class Evaluate:
     """Adds `eval/return`, the greedy policy's mean return on fresh environments, every `interval` iterations."""
 
-    def __init__(self, play: Callable[[Any, int], np.ndarray], interval: int):
-        self.play, self.interval = play, interval
+    def __init__(self, returns: Callable[[Any, int], np.ndarray], interval: int):
+        self.returns, self.interval = returns, interval
 
     def __call__(self, p: Progress) -> None:
         column = np.full_like(p.metrics["ep/return"], np.nan)
         if p.iteration % self.interval == 0 or p.iteration == p.iterations:
-            column[:, -1] = self.play(p.state, p.iteration).mean(1)
+            column[:, -1] = self.returns(p.state, p.iteration).mean(1)
         p.metrics["eval/return"] = column
 
 
@@ -183,7 +184,7 @@ class StopOnSignal:
     """Ctrl-C and SIGTERM: end the chunk, save, raise `Stopped`. A second signal ends the process at once."""
 
     def __init__(self, save: Callable[[Progress], None]):
-        self.save, self.signum, self.previous = save, 0, {}
+        self.save, self.signum, self.previous, self.env_steps = save, 0, {}, 0
 
     def __enter__(self) -> "StopOnSignal":
         self.previous = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -198,9 +199,15 @@ class StopOnSignal:
         signal.signal(signum, signal.SIG_DFL)
 
     def __call__(self, p: Progress) -> None:
+        self.env_steps = types.env_steps(p.algo, p.iteration)
         if self.signum:
             self.save(p)
-            raise Stopped(self.signum, p)
+        self.check()
+
+    def check(self) -> None:
+        """The same after training, which is saved."""
+        if self.signum:
+            raise Stopped(self.signum, self.env_steps)
 
 
 class Console:

@@ -25,6 +25,7 @@ from swingup.errors import CheckpointError
 
 TENSORS, MANIFEST, LATEST = "tensors.safetensors", "manifest.json", "latest"
 FORMAT = 1
+EXTRA = "extra:"  # before the names of arrays that are no part of the state
 FIELDS = {"format": int, "step": int, "file": dict, "arrays": dict, "keys": dict, "meta": dict, "sha256": str}
 NAME = re.compile(r"step-([0-9]{12})(\.old-[0-9a-f]{8})?")
 FS = files.FS  # tests put a failing disk here
@@ -34,9 +35,18 @@ class CheckpointWarning(UserWarning):
     """The newest checkpoint is damaged and an older one is used."""
 
 
-def save(directory: str | Path, state: Any, *, step: int, meta: dict, keep: int = 2) -> Path:
+def save(
+    directory: str | Path,
+    state: Any,
+    *,
+    step: int,
+    meta: dict,
+    keep: int = 2,
+    extra: dict[str, np.ndarray] | None = None,
+) -> Path:
     """Publish `state` (any tree of arrays) as the checkpoint of `step` and keep the newest `keep`.
 
+    `extra` are further arrays by name, of any shapes, which `load` hands over apart from the state.
     Raises OutputError when the disk refuses (earlier checkpoints stay as they are), TypeError or ValueError
     for a leaf that is not an array, a `meta` that is not plain JSON, or a step or `keep` out of range.
     """
@@ -44,6 +54,7 @@ def save(directory: str | Path, state: Any, *, step: int, meta: dict, keep: int 
         raise ValueError(f"step must be in [0, 10^12) and keep at least 1, not {step} and {keep}")
     directory, target = Path(directory), Path(directory) / f"step-{step:012d}"
     arrays, keys = _to_host(state)
+    arrays |= {EXTRA + name: np.asarray(x, order="C") for name, x in (extra or {}).items()}
     tensors = files.pack_tensors(arrays)
     file = {"size": sum(map(len, tensors)), "sha256": files.sha256(*tensors)}
     manifest = _manifest(int(step), arrays, keys, file, meta)
@@ -114,12 +125,14 @@ def _holds(path: Path, manifest: dict) -> bool:
 def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[Any, dict]:
     """The newest undamaged state (or that of `step`) and its manifest; `like` is `jax.eval_shape(init, ...)`.
 
-    The leaves are JAX arrays, except where `like` has NumPy arrays or JAX has 64 bits switched off.
+    The manifest's `extra` holds the further arrays of `save`, by name. The leaves are JAX arrays, except where
+    `like` has NumPy arrays or JAX has 64 bits switched off.
     Warns with CheckpointWarning if a newer checkpoint is damaged. Raises CheckpointError if there is none to
     use, or its names, shapes or dtypes are not those of `like`; TypeError if `like` has a leaf without these.
     """
     wanted = _named(like)
     path, arrays, manifest = _newest(Path(directory), step)
+    extra = {n.removeprefix(EXTRA): arrays.pop(n) for n in list(arrays) if n.startswith(EXTRA)}
     try:
         found = {name: _place(x, manifest["keys"].get(name), wanted.get(name)) for name, x in arrays.items()}
     except (TypeError, ValueError) as error:
@@ -133,7 +146,8 @@ def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[
     if problems:
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise CheckpointError(f"{path} does not fit this run: {'; '.join(problems[:4])}{more}")
-    return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted]), manifest
+    tree = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])
+    return tree, {**manifest, "extra": extra}
 
 
 def _place(array: Any, impl: str | None, leaf: Any) -> Any:

@@ -1,22 +1,25 @@
 """The command line. JAX is imported by the commands that compute, so that help and errors come at once."""
 
+import contextlib
 import dataclasses
 import json
 import shlex
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import tyro
 
 import swingup
-from swingup import machine
-from swingup.algos import ALGOS, algorithm
-from swingup.errors import ConfigError, SwingupError, unknown
+from swingup import commands, machine
+from swingup.algos import ALGOS
+from swingup.errors import ConfigError, EnvironmentFault, OutputError, SwingupError, unknown
 from swingup.flags import parse
 
 HELP = """\
@@ -43,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command `swingup`. Exits with 0; 1 after an error; 2 for wrong usage; 130 or 143 after a signal."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         sys.exit(dispatch([a for a in args if a != "--debug"]))
     except KeyboardInterrupt:
@@ -52,11 +56,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, EnvironmentFault) and error.__cause__ is not None:
+            print(theirs(error.__cause__), file=sys.stderr, end="")
         known = isinstance(error, SwingupError)
         print(f"error: {error if known else f'{type(error).__name__}: {error}'}", file=sys.stderr)
         if not known:
             print("This is a fault of swingup's; --debug shows where it happened.", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def theirs(cause: BaseException) -> str:
+    """The traceback of an exception in a user's environment, from where their code begins."""
+    frames = traceback.extract_tb(cause.__traceback__)
+    own = [
+        i for i, frame in enumerate(frames) if not Path(frame.filename).is_relative_to(Path(__file__).parent)
+    ]
+    shown = frames[own[0] :] if own else frames
+    lines = ["In the environment:\n", *traceback.format_list(shown), *traceback.format_exception_only(cause)]
+    return "".join(lines)
 
 
 def dispatch(args: list[str]) -> int:
@@ -84,12 +101,17 @@ class TrainOptions:
     log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
     checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
+    eval_limit: int | None = (
+        None  # env steps after which an evaluation cuts an episode; default: where it ends
+    )
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
 
 def train(args: list[str]) -> int:
     """Train an algorithm on an environment."""
+    if args and args[0].startswith("-") and not {"-h", "--help"} & set(args):
+        raise ConfigError("the algorithm and the environment come first: swingup train ALGO ENV [options]")
     names = [a for a in args[:2] if not a.startswith("-")]
     if names and names[0] not in ALGOS:
         raise ConfigError(unknown("algorithm", names[0], ALGOS))
@@ -121,9 +143,12 @@ def train(args: list[str]) -> int:
         options.log_interval,
         options.checkpoint_interval,
         options.eval_interval,
+        options.eval_limit,
         command=shlex.join(["swingup", "train", *args]),
     )
     out = config.prepare(options.out or _new_directory(algo, env_id))
+    if options.play:
+        _can_play(e, out)
     _header(e, out, known, human)
     return _run(lambda **how: experiment.execute(e, out, **how), out, options.play, options.json, human)
 
@@ -168,6 +193,8 @@ def resume(args: list[str]) -> int:
     e = config.read_config(options.run)
     human = sys.stderr if options.json else sys.stdout
     machine.set_up(e.algo, len(e.seeds))
+    if options.play:
+        _can_play(e, options.run)
     print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
 
     def go(**how: Any) -> Any:
@@ -176,20 +203,31 @@ def resume(args: list[str]) -> int:
     return _run(go, options.run, options.play, options.json, human)
 
 
+def _can_play(e: Any, out: Path) -> None:
+    """Raise `ConfigError` now for what would keep --play from drawing after training."""
+    from swingup import playback
+
+    playback.check(e, out / "agent.gif")
+
+
 def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: TextIO) -> int:
     """Train, show progress, report; after a signal, say how to go on."""
     from swingup.callbacks import Console, Stopped
+    from swingup.types import env_steps
 
     console = Console(human)
     try:
         run = go(console=console, signals=True)
     except Stopped as stop:
         print(
-            f"\nsaved at {stop.env_steps:,} env steps; continue with: swingup resume {out}",
-            file=human,
-            flush=True,
+            f"\nsaved at {stop.env_steps:,} env steps; continue with: {_resume(out)}", file=human, flush=True
         )
         return 128 + stop.signum
+    except EnvironmentFault as fault:
+        if fault.progress is not None:
+            done = env_steps(fault.progress.algo, fault.progress.iteration)
+            print(f"\nsaved at {done:,} env steps; continue with: {_resume(out)}", file=human, flush=True)
+        raise
     _report(run, out, human)
     if play:
         from swingup.playback import animate
@@ -198,6 +236,10 @@ def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: Te
     if as_json:
         print(json.dumps(run.result), flush=True)
     return 0
+
+
+def _resume(out: Path) -> str:
+    return shlex.join(["swingup", "resume", str(out)])
 
 
 def _header(e: Any, out: Path, known: Any, human: TextIO) -> None:
@@ -219,6 +261,8 @@ def _header(e: Any, out: Path, known: Any, human: TextIO) -> None:
 
 def _report(run: Any, out: Path, human: TextIO) -> None:
     """The final evaluation per seed, mean and interval, speeds, and what to do next."""
+    import numpy as np
+
     from swingup.statistics import mean_ci
 
     r = run.result
@@ -231,69 +275,39 @@ def _report(run: Any, out: Path, human: TextIO) -> None:
         if r["steps_per_second"]
         else "nothing left to train"
     )
-    print(
-        f"\nfinal return per seed ({r['evaluation']['episodes']} greedy episodes each)   {shown}", file=human
-    )
+    kind = f"{r['evaluation']['episodes']} greedy episodes each"
+    run_, cut = shlex.quote(str(out)), sum(r["evaluation"]["cut"])
+    cuts = f"; {cut} were cut after {r['evaluation']['limit']:,} env steps" if cut else ""
+    print(f"\nfinal return per seed ({kind}{cuts})   {shown}", file=human)
     print(
         f"mean over {len(scores)} seed{'s' * (len(scores) > 1)}   {scores.mean():.1f}{interval}", file=human
     )
+    noisy = r["evaluation"]["stochastic"]
+    print(
+        f"with the policy's own noise   {np.mean(noisy['return']):.1f} ({noisy['episodes']} episodes each)",
+        file=human,
+    )
+    if r["evaluation"]["env"] != r["env"]:
+        print(f"evaluated in {r['evaluation']['env']}: whole games", file=human)
     print(f"{speed}; compiled in {r['compile_seconds']:.1f} s, ran {r['run_seconds']:.1f} s", file=human)
     print(f"curve: {out / 'curve.png'}", file=human)
-    print(f"next:  swingup play {out} --out agent.gif", file=human)
-    print(f"       swingup evaluate {out} --episodes 1000", file=human)
-    print(f"       swingup resume {out} --env-steps {2 * r['env_steps']}", file=human, flush=True)
+    print(f"next:  swingup play {run_} --out agent.gif", file=human)
+    print(f"       swingup evaluate {run_} --episodes 1000", file=human)
+    print(f"       {_resume(out)} --env-steps {2 * r['env_steps']}", file=human, flush=True)
 
 
 def _new_directory(algo: str, env_id: str) -> Path:
-    """runs/ppo-CartPole-v1-20261122-134500, with a number behind it if that exists."""
+    """runs/ppo-CartPole-v1-20261122-134500, made now, with a number behind it if that exists."""
     name = env_id.partition(":")[2].partition("?")[0].replace("/", "-")  # ALE/Pong-v5?episodic_life=true
     base = Path("runs") / f"{algo}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
-    return next(path for path in names if not path.exists())
+    for path in [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]:
+        with contextlib.suppress(FileExistsError):  # also of another process at this very moment
+            path.mkdir(parents=True)
+            return path
+    raise OutputError(f"{base} and 998 like it exist already: choose another --out")
 
 
 # --- what one does with a run ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
-    episodes: int = 100  # episodes per seed; with as many as in training, the stored result is repeated
-    json: bool = False  # print one JSON object instead
-
-
-def evaluate(args: list[str]) -> None:
-    """Play fresh episodes with the trained agents, greedily."""
-    options = parse(EvaluateOptions, "evaluate", args)
-    if options.episodes < 1:
-        raise ConfigError(f"--episodes must be at least 1, not {options.episodes}")
-    from swingup import experiment
-
-    run = _load(options.run)
-    returns = experiment.play(run.experiment, run.state, episodes=options.episodes)
-    means = returns.mean(1)
-    if options.json:
-        found = {
-            "env": run.experiment.env_name,
-            "seeds": list(run.experiment.seeds),
-            "episodes": options.episodes,
-        }
-        print(
-            json.dumps(
-                found | {"policy": "greedy", "final_return": means.tolist(), "std": returns.std(1).tolist()}
-            )
-        )
-        return
-    for seed, scores in zip(run.experiment.seeds, returns, strict=True):
-        print(
-            f"seed {seed:>4}   mean {scores.mean():10.2f}   std {scores.std():8.2f}   min {scores.min():8.2f}"
-        )
-    from swingup.statistics import mean_ci
-
-    low, high = mean_ci(means)
-    print(
-        f"mean over seeds {means.mean():.2f}" + (f", 95 % CI [{low:.2f}, {high:.2f}]" if low == low else "")
-    )
 
 
 def play(args: list[str]) -> None:
@@ -302,71 +316,6 @@ def play(args: list[str]) -> None:
 
     options = parse(PlayOptions, "play", args)
     command(options, _load)
-
-
-@dataclass(frozen=True)
-class PlotOptions:
-    runs: tyro.conf.Positional[
-        tuple[Path, ...]
-    ]  # run directories; those that differ only in seeds form one curve
-    out: Path  # the file to write; .png, .svg and .csv are written beside each other
-    metric: str = "ep/return"  # a column of metrics.csv
-    statistic: Literal["mean", "iqm"] = "mean"  # over seeds; iqm: interquartile mean
-    smooth: int = 1  # log points in a running mean
-    title: str | None = None  # above the figure
-
-
-def plot(args: list[str]) -> None:
-    """Draw learning curves with bootstrap confidence intervals over seeds."""
-    o = parse(PlotOptions, "plot", args)
-    from swingup.curves import plot as draw
-
-    written = draw(o.runs, o.out, metric=o.metric, statistic=o.statistic, smooth=o.smooth, title=o.title)
-    print("wrote " + ", ".join(map(str, written)))
-
-
-@dataclass(frozen=True)
-class DigestOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
-
-
-def digest(args: list[str]) -> None:
-    """Print one SHA-256 over every array of the newest checkpoint."""
-    options = parse(DigestOptions, "digest", args)
-    from swingup import checkpoint
-
-    print(checkpoint.digest(options.run / "checkpoints"))
-
-
-@dataclass(frozen=True)
-class ListOptions:
-    what: tyro.conf.Positional[Literal["algos", "envs", "presets"]]  # what to list
-
-
-def show(args: list[str]) -> None:
-    """List what there is."""
-    what = parse(ListOptions, "list", args).what
-    if what == "envs":
-        from swingup.envs import SUITES
-
-        for suite, names in SUITES.items():
-            print("\n".join(f"{suite}:{name}" for name in names))
-    elif what == "algos":
-        for name in ALGOS:
-            print(f"{name:<19}{(sys.modules[algorithm(name).__module__].__doc__ or '').splitlines()[0]}")
-    else:
-        from swingup.presets import KINDS, PRESETS
-
-        for (algo, env), p in (PRESETS | KINDS).items():
-            where, how = env if ":" in env else f"any of {env}", "tuned" if p.tuned else "not tuned"
-            print(f"{algo:<19}{where:<34}{p.env_steps:>12,} env steps   {how:<12}{p.result}")
-
-
-def check(args: list[str]) -> int:
-    """Check that an environment keeps to the conventions that the algorithms rely on."""
-    from swingup.testing import CheckOptions, command
-
-    return command(parse(CheckOptions, "check-env", args))
 
 
 def _load(path: Path) -> Any:
@@ -381,11 +330,11 @@ def _load(path: Path) -> Any:
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "train": train,
     "resume": resume,
-    "evaluate": evaluate,
+    "evaluate": lambda args: commands.evaluate(args, _load),
     "play": play,
-    "plot": plot,
-    "digest": digest,
-    "list": show,
-    "check-env": check,
+    "plot": commands.plot,
+    "digest": commands.digest,
+    "list": commands.show,
+    "check-env": commands.check,
     "lab": lambda args: import_module("swingup.lab").command(args),
 }

@@ -3,17 +3,19 @@
 import dataclasses
 import math
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from swingup import files, ranges, settings
-from swingup.envs import canonical
+from swingup import claims, files, ranges, settings
+from swingup.envs import identity
 from swingup.errors import ConfigError, OutputError, unknown
 from swingup.ranges import Count, Seed, Whole, parts, plain, settle
 from swingup.types import env_steps
@@ -34,6 +36,9 @@ class Experiment:
     log_interval: Whole = 0  # iterations; 0: a hundredth of the run
     checkpoint_interval: Whole = 0  # iterations; 0: a twentieth of the run
     eval_interval: Whole = 0  # iterations between evaluations in training; 0: only at the end
+    eval_limit: Count | None = (
+        None  # env steps after which an evaluation cuts an episode; None: where it ends
+    )
     command: str = ""
 
     def __post_init__(self):
@@ -66,11 +71,10 @@ class Experiment:
         every = self.checkpoint_interval or max(1, self.iterations // CHECKPOINTS)
         return every if self.checkpoint_interval else max(1, every // self.log_every) * self.log_every
 
-    @property
+    @cached_property
     def env_name(self) -> str:
-        if isinstance(self.env, str):
-            return canonical(self.env)
-        return f"custom:{getattr(self.env, 'name', type(self.env).__name__)}"
+        """What the environment is called in files: its full id, or `custom:` and what tells it from others."""
+        return identity(self.env)
 
     def resolved(self) -> Any:
         """The algorithm with what it must know of the run: where a decaying learning rate reaches zero.
@@ -99,7 +103,8 @@ class Experiment:
         if not isinstance(data, dict) or data.get("format") != 1:
             raise ConfigError("config.json is not of format 1")
         values = {name: data.get(name) for name in kinds}
-        wrong = [name for name, kind in kinds.items() if type(values[name]) is not kind]
+        allowed = {n: (int, type(None)) if ranges.is_optional(kind) else (kind,) for n, kind in kinds.items()}
+        wrong = [name for name, kinds in allowed.items() if type(values[name]) not in kinds]
         seeds = data.get("seeds")
         if wrong or not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
             raise ConfigError(f"config.json: missing or of a wrong type: {', '.join(wrong or ['seeds'])}")
@@ -108,6 +113,10 @@ class Experiment:
             raise ConfigError("config.json: env must be a string")
         if env is None and name.startswith("custom:"):
             raise ConfigError(f"this run's environment is your own ({name[7:]}): swingup.load(path, env=...)")
+        if env is not None and identity(env) != name:
+            raise ConfigError(
+                f"this run was trained on {name}, and env is {identity(env)}: pass the same one"
+            )
         algo = settings.from_json(data.get("algo"))
         options: dict[str, Any] = values
         return Experiment(algo, name if env is None else env, seeds=tuple(seeds), **options)
@@ -141,7 +150,7 @@ ELSEWHERE = {
 }  # other libraries' names of what `swingup.train` takes
 OPTIONS = (
     *("env_steps", "seeds", "out", "episodes", "verbose"),
-    *("log_interval", "checkpoint_interval", "eval_interval"),
+    *("log_interval", "checkpoint_interval", "eval_interval", "eval_limit"),
 )
 
 
@@ -167,7 +176,7 @@ def prepare(path: Path) -> Path:
     """An empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
     path = files.home(path)
     if (path / "config.json").exists():
-        raise OutputError(f"{path} holds a run: choose another --out, or continue it: swingup resume {path}")
+        raise occupied(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -175,8 +184,21 @@ def prepare(path: Path) -> Path:
     return path
 
 
-def write_config(experiment: Experiment, path: Path) -> None:
-    files.write_json(path / "config.json", experiment.to_json() | {"versions": versions()})
+def write_config(experiment: Experiment, path: Path, new: bool = False) -> None:
+    """config.json; a `new` one makes the directory this run's. Raises `OutputError` if another run was faster."""
+    data = files.to_json(experiment.to_json() | {"versions": versions()})
+    if not new:
+        files.write_atomic(path / "config.json", data)
+        return
+    try:
+        claims.write_new(path / "config.json", data)
+    except FileExistsError:
+        raise occupied(path) from None
+
+
+def occupied(path: Path) -> OutputError:
+    cure = f"choose another --out, or continue it: swingup resume {shlex.quote(str(path))}"
+    return OutputError(f"{path} holds a run: {cure}")
 
 
 def read_config(path: Path, env: Any = None) -> Experiment:

@@ -187,25 +187,3 @@ def _finish(
     finite = nonfinite(apart(learner)[0])
     stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": finite}
     return learner, recent, metrics | stats
-
-
-def evaluate(algo: Algorithm, env: VecEnv, learner: Any, keys: Array, limit: int = 10_000) -> np.ndarray:
-    """`rollout.evaluate` for all seeds at once: greedy returns [S, N] of one episode in each environment."""
-    seeds = len(keys)
-    per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
-    all_, learner = rows(env, seeds, per_seed), apart(learner)[0]
-    act = over_seeds(algo, mesh_of(seeds), partial(_act, env))
-    k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-
-    @jax.jit
-    def keys_of(t):
-        return jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, t))[1])(k_run)
-
-    env_state, obs = all_.reset(k_reset)
-    returns, running, t = np.zeros((seeds, per_seed), np.float32), np.ones((seeds, per_seed), bool), 0
-    while running.any() and t < limit:
-        env_noise = jax.tree.map(lambda x: x[0], all_.draw(keys_of(t), 1))
-        env_state, step = all_.step(env_state, np.asarray(act(algo, learner, obs)[2]), env_noise)
-        obs, returns = step.obs, np.where(running, step.ep_return, returns)
-        running, t = running & ~np.asarray(step.done), t + 1
-    return returns

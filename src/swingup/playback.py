@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import driver, experiment, hosts
+from swingup import driver, hosts
 from swingup.animation import encoder, write_animation
 from swingup.config import Experiment
-from swingup.envs import on_host
 from swingup.errors import ConfigError
+from swingup.evaluation import evaluation_size, full_games
 from swingup.experiment import Run
 from swingup.filming import Cast, row_state, rows_of, shoot
 from swingup.stage import Stage, open_stage
@@ -71,8 +71,8 @@ def check(e: Experiment, out: str | Path) -> None:
     """
     encoder(Path(out))
     learner, key = jnp.zeros(1), jax.random.key(0)[None]
-    cast = Cast(e.algo, learner, key, _size(e, 1), (0, 0))
-    stage = open_stage(e.env, e.env_name, cast.num_envs, lambda obs: np.zeros(len(obs), np.int32))
+    cast = Cast(e.algo, learner, key, evaluation_size(e, 1), (0, 0))
+    stage = open_stage(full_games(e.env), e.env_name, cast.num_envs, lambda obs: np.zeros(len(obs), np.int32))
     try:
         state, obs = rows_of(stage, cast._replace(num_envs=stage.env.num_envs)).reset(key)
         stage.paint(row_state(stage, state, cast.row), np.asarray(obs[0, 0]), "")
@@ -83,19 +83,12 @@ def check(e: Experiment, out: str | Path) -> None:
 # --- who plays --------------------------------------------------------------------------------------------------------
 
 
-def _size(e: Experiment, episodes: int) -> int:
-    """How many environments of a seed an evaluation plays at once for so many episodes."""
-    if hasattr(e.env, "jittable"):
-        return e.env.num_envs
-    return min(episodes, experiment.HOST_ENVS if on_host(e.env) else episodes)
-
-
 def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast, str, None]:
     e = run.experiment
     i = e.seeds.index(seed) if seed is not None else int(np.argmax(run.final_return)) if run.result else 0
     learner = jax.tree.map(lambda x: x[i : i + 1], hosts.apart(run.state.learner)[0])
     key = jax.random.fold_in(driver.root_key(e.seeds[i], "play"), number)
-    algo, size = _setting(e.resolved(), i), _size(e, 1)
+    algo, size = _setting(e.resolved(), i), evaluation_size(e, 1)
     return Cast(algo, learner, key[None], size, (0, 0), greedy), f"seed {e.seeds[i]}", None
 
 
@@ -110,13 +103,13 @@ def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[
             "the episodes of the final evaluation are greedy: leave out --which, or --stochastic"
         )
     e = run.experiment
-    returns = experiment.play(e, run.state, episodes=e.episodes)
+    returns = run.evaluate().returns
     rows = [e.seeds.index(seed)] if seed is not None else range(len(e.seeds))
     order = sorted(
         ((float(returns[i, k]), i, k) for i in rows for k in range(e.episodes)), key=lambda x: x[0]
     )
     value, i, k = {"best": order[-1], "median": order[(len(order) - 1) // 2], "worst": order[0]}[which]
-    size = _size(e, e.episodes)
+    size = evaluation_size(e, e.episodes)
     keys = [jax.random.fold_in(driver.root_key(s, "final evaluation"), k // size) for s in e.seeds]
     cast = Cast(e.resolved(), hosts.apart(run.state.learner)[0], jnp.stack(keys), size, (i, k % size))
     return cast, f"seed {e.seeds[i]}, {which} of {len(order)} episodes", value
@@ -130,5 +123,5 @@ def _stage(e: Experiment, cast: Cast, exact: bool) -> tuple[Stage, Cast]:
     def greedy(obs: np.ndarray) -> np.ndarray:
         return np.asarray(setting.act(learner, jnp.asarray(obs))[0])
 
-    stage = open_stage(e.env, e.env_name, cast.num_envs, greedy, exact)
+    stage = open_stage(full_games(e.env), e.env_name, cast.num_envs, greedy, exact)
     return stage, cast if stage.alone else cast._replace(num_envs=stage.env.num_envs)

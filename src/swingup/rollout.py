@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -191,28 +191,48 @@ def permutation(key: Array, n: int) -> Array:
     return (jnp.sort(words) & low).astype(jnp.int32)
 
 
-def evaluate(env: VecEnv, act: Act, key: Array, limit: int = 10_000) -> tuple[Array, Array]:
-    """Play exactly one episode in each environment; returns their undiscounted returns and lengths, [N].
+class Playing(NamedTuple):
+    """One episode in each of N environments, as far as it has come."""
 
-    One each, because "the first N episodes to end" would favour short ones. An episode longer than
-    `limit` env steps is cut and counts with its return so far.
+    time: Array  # env steps since the beginning
+    env_state: Any
+    obs: Any  # [N, ...]
+    returns: Array  # [N] undiscounted, of the episode that is counted
+    lengths: Array  # [N] in env steps
+    running: Array  # [N] has it not ended yet?
+
+
+def evaluate(env: VecEnv, act: Act, key: Array, limit: int | None = None) -> tuple[Array, Array, Array]:
+    """Play exactly one episode in each environment: their undiscounted returns, lengths, and which were cut, [N].
+
+    One each, because "the first N episodes to end" would favour short ones. With a `limit`, an episode that is
+    longer than this many env steps is cut and counts with its return so far; without one, this returns when the
+    last episode has ended.
     """
     k_reset, k_run = jax.random.split(key)
+    most = jnp.int32(2**31 - 1 if limit is None else limit)
+    played = play_on(env, act, k_run, first_episodes(env, k_reset), most)
+    return played.returns, played.lengths, played.running
+
+
+def first_episodes(env: VecEnv, key: Array) -> Playing:
+    """Every environment at the beginning of the episode that is counted."""
+    n = env.num_envs
+    return Playing(jnp.int32(0), *env.reset(key), jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
+
+
+def play_on(env: VecEnv, act: Act, key: Array, playing: Playing, until: Array) -> Playing:
+    """Go on until all episodes have ended, or to env step `until` of them."""
     n = env.num_envs
 
-    def body(carry):
-        t, env_state, obs, ep_return, ep_length, running = carry
-        k_act, k_env = jax.random.split(jax.random.fold_in(k_run, t))
-        action, _ = act(obs, noise(env.action_space, k_act, (n,)))
+    def body(p: Playing) -> Playing:
+        k_act, k_env = jax.random.split(jax.random.fold_in(key, p.time))
+        action, _ = act(p.obs, noise(env.action_space, k_act, (n,)))
         env_noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
-        env_state, step = env.step(env_state, to_env(env.action_space, action), env_noise)
-        ep_return = jnp.where(running, step.ep_return, ep_return)
-        ep_length = jnp.where(running, step.ep_length, ep_length)
-        return t + 1, env_state, step.obs, ep_return, ep_length, running & ~step.done
+        env_state, step = env.step(p.env_state, to_env(env.action_space, action), env_noise)
+        returns = jnp.where(p.running, step.ep_return, p.returns)
+        lengths = jnp.where(p.running, step.ep_length, p.lengths)
+        return Playing(p.time + 1, env_state, step.obs, returns, lengths, p.running & ~step.done)
 
-    def unfinished(carry):
-        return (carry[0] < limit) & jnp.any(carry[-1])
-
-    carry = (jnp.int32(0), *env.reset(k_reset), jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
     loop = jax.lax.while_loop if env.jittable else host_while
-    return loop(unfinished, body, carry)[3:5]
+    return loop(lambda p: (p.time < until) & jnp.any(p.running), body, playing)

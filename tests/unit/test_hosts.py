@@ -11,7 +11,7 @@ import pytest
 
 import swingup
 from conftest import small
-from swingup import PPO, driver, hosts
+from swingup import PPO, driver, episodes, hosts
 from swingup.clock import Clock
 from swingup.envs import Hosted, make
 from swingup.errors import ConfigError
@@ -65,7 +65,10 @@ def test_evaluation_of_several_seeds_is_that_of_the_device():
     device = make("CartPole-v1", 5)
     learner = driver.init(algo, make("CartPole-v1", 2), seeds).learner
     keys = jnp.stack([driver.root_key(seed, "test") for seed in seeds])
-    got = hosts.evaluate(algo, Hosted(device), learner, keys)  # type: ignore[arg-type]
+    got, lengths, cut = episodes.on_host(algo, Hosted(device), learner, keys)  # type: ignore[arg-type]
+    on_device = episodes.on_device(algo, device, learner, keys)
+    for x, y in zip((got, lengths, cut), on_device, strict=True):
+        np.testing.assert_array_equal(x, y)
     for i in range(2):
         one = jax.tree.map(lambda x, i=i: x[i], learner)
         expected = evaluate(device, lambda obs, _, one=one: algo.act(one, obs), keys[i])[0]

@@ -13,14 +13,14 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from PIL import Image
 
-from swingup import experiment, filming, opengl, playback, stage
+from swingup import filming, opengl, playback, stage
 from swingup.config import Experiment
 from swingup.envs import Hosted, make, opened
 from swingup.errors import ConfigError, EnvironmentFault
 from swingup.experiment import Run
 from swingup.playback import animate, check
 from swingup.spaces import Box, Discrete
-from swingup.types import State, Transition, hyperparameters
+from swingup.types import Actor, Recent, State, Transition, hyperparameters
 
 
 @hyperparameters
@@ -50,7 +50,9 @@ def run_of(env: Any, space: Any = None, seeds: tuple = (0,), episodes: int = 5) 
             space = one.action_space
     algo = Simple(actions=space.n) if isinstance(space, Discrete) else Simple(shape=space.shape)
     learner = jnp.arange(len(seeds), dtype=jnp.float32)[:, None]
-    return Run(Experiment(algo, env, 10, seeds, episodes), State(learner, None, None), [])  # pyright: ignore
+    recent = Recent(jnp.zeros((len(seeds), 100)), jnp.ones(len(seeds), jnp.int32))  # an episode has ended
+    state: Any = State(learner, Actor((), (), recent), None)  # pyright: ignore[reportArgumentType]
+    return Run(Experiment(algo, env, 10, seeds, episodes), state, [])
 
 
 def shown(path) -> list[np.ndarray]:
@@ -399,7 +401,7 @@ def test_best_median_and_worst_are_the_evaluations_own(tmp_path, name):
         return
     episodes, *whiches = AGAIN.get(name, (13, "worst", "median", "best"))
     run = run_of(name, seeds=(3, 5), episodes=episodes)
-    returns = experiment.play(run.experiment, run.state, episodes=episodes)
+    returns = run.evaluate(episodes).returns
     for which in whiches:
         seed = 5 if which == "best" else None
         ordered = np.sort(returns.ravel() if seed is None else returns[1])

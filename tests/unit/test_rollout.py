@@ -353,7 +353,7 @@ def judge(key, n, limit=100):
 def test_evaluation_plays_one_episode_in_each_environment():
     """Half of the episodes last 1 env step, half 9. Of "the first to end" nearly all would be short."""
     n = 2000
-    returns, lengths = judge(jax.random.key(0), n)
+    returns, lengths, _ = judge(jax.random.key(0), n)
     np.testing.assert_array_equal(returns, lengths)
     assert returns.shape == (n,)
     assert set(np.asarray(returns).tolist()) == {1, 9}
@@ -364,14 +364,15 @@ def test_evaluation_counts_first_episodes_only():
     """Every later episode lasts 2 env steps here, and none of these shows."""
     env, later = Vec(Marathon(1, 9), 50), Vec(Marathon(2), 50)
     env.draw = later.draw
-    returns, lengths = jax.jit(lambda key: evaluate(env, idle, key, 20))(jax.random.key(0))
+    returns, lengths, _ = jax.jit(lambda key: evaluate(env, idle, key, 20))(jax.random.key(0))
     np.testing.assert_array_equal(returns, lengths)
     assert set(np.asarray(returns).tolist()) == {1, 9}
 
 
 def test_evaluation_cuts_at_the_limit():
-    """An episode longer than the limit counts with its return so far."""
-    returns, lengths = judge(jax.random.key(0), 2000, 4)
+    """An episode longer than the limit counts with its return so far, and is known to be cut."""
+    returns, lengths, cut = judge(jax.random.key(0), 2000, 4)
+    np.testing.assert_array_equal(cut, np.asarray(lengths) == 4)
     assert set(np.asarray(lengths).tolist()) == {1, 4}
     np.testing.assert_array_equal(returns, lengths)
 

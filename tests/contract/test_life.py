@@ -1,0 +1,277 @@
+"""The life of a run, for every algorithm and every kind of environment, through files and the command line.
+
+Train, Ctrl-C, resume, load, evaluate, play, plot, digest. On the device the resumed run has the bits of one that nobody
+stopped; on the host, where the environments' own state is lost, learner, replay, keys and counters are restored to
+the bit. The full product is slow, and writes benchmarks/results/life.md; its quick part has each algorithm once.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import swingup
+from conftest import SMALL, same_bits, small
+from swingup import checkpoint, cli, config, experiment
+from swingup.algos import ALGOS
+from swingup.callbacks import StopOnSignal
+from swingup.types import env_steps
+
+KINDS = "device", "host", "images on the device", "images on the host", "goals"
+COMMANDS = "train", "Ctrl-C", "resume", "load", "evaluate", "play", "plot", "digest"
+TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "life.md"
+POLICY = "vpg", "a2c", "trpo", "ppo"
+DISCRETE = "dqn", "c51", "qr_dqn", "sac_discrete"
+CONTINUOUS = "ddpg", "td3", "sac"
+TABLES = "q_learning", "sarsa", "expected_sarsa", "double_q_learning", "td_lambda"
+PLANNERS = "value_iteration", "policy_iteration"
+ROWS = "a table has a row for each numbered state"
+MODEL = "a planner needs the tables of the MDP"
+NONE = "no environment by id has pixels, continuous actions, and lives on the device"
+ENVS: dict[
+    tuple[str, ...], tuple[str, ...]
+] = {  # by kind; a text without a colon is the reason why there is none
+    POLICY + DISCRETE: (
+        *("gymnax:CartPole-v1", "gymnasium:CartPole-v1"),
+        *("gymnax:Breakout-MinAtar", "gymnasium:life_envs:Pixels-v0", "task:BitFlip?bits=3"),
+    ),
+    CONTINUOUS: (
+        *("gymnax:Pendulum-v1", "gymnasium:Pendulum-v1"),
+        *(NONE, "gymnasium:life_envs:PixelsContinuous-v0", "gymnasium:life_envs:Reach-v0"),
+    ),
+    TABLES: ("tabular:Grid", "gymnasium:FrozenLake-v1", ROWS, ROWS, ROWS),
+    PLANNERS: ("tabular:Grid", MODEL, ROWS, ROWS, ROWS),
+}
+PRODUCT = [
+    (algo, kind, env)
+    for algos, envs in ENVS.items()
+    for algo in algos
+    for kind, env in zip(KINDS, envs, strict=True)
+]
+NATURAL = {
+    "a2c": "host",
+    "c51": "goals",
+    "sac": "host",
+    "td_lambda": "host",
+    "td3": "goals",
+    "trpo": "images on the host",
+}
+QUICK = [row for row in PRODUCT if row[1] == NATURAL.get(row[0], "device")]
+WARNINGS = pytest.mark.filterwarnings(
+    "ignore:.*no finite ep/return",
+    "ignore::swingup.evaluation.EvaluationWarning",
+    "ignore::DeprecationWarning",
+)
+
+
+def flags(algo: str, kind: str) -> list[str]:
+    """The small settings of an algorithm, as a user would write them; goals get hindsight where there is a replay."""
+    settings = dict(SMALL[algo])
+    if kind == "goals" and algo in DISCRETE + CONTINUOUS:
+        settings["hindsight"] = 2
+    out = []
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        out += [f"--{name.replace('_', '-')}", *map(str, values)]
+    iterations = 6 * small(algo).env_steps_per_iteration
+    out += [
+        "--env-steps",
+        str(env_steps(small(algo), 0) + iterations),
+        "--episodes",
+        "2",
+        "--eval-limit",
+        "50",
+    ]
+    return [*out, "--checkpoint-interval", "2", "--log-interval", "4"]
+
+
+@pytest.fixture(autouse=True)
+def _own_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`life_envs` can be imported by its name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+class Walk:
+    """One run through its commands, in a directory of its own."""
+
+    def __init__(self, algo: str, kind: str, env: str, path: Path, capsys: pytest.CaptureFixture[str]):
+        self.algo, self.kind, self.env, self.path, self.capsys = algo, kind, env, path, capsys
+        self.run, self.whole = path / "a run", path / "whole"
+        self.saved: Any = None
+
+    def call(self, *args: Any) -> tuple[int, str]:
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(a) for a in args])
+        out, err = self.capsys.readouterr()
+        return int(exit_.value.code or 0), out + err
+
+    def expect(self, *args: Any, code: int = 0) -> str:
+        found, text = self.call(*args)
+        assert found == code, text
+        return text
+
+    def train(self) -> None:
+        """The run that nobody stops."""
+        if self.on_device:
+            self.expect("train", self.algo, self.env, "--out", self.whole, *flags(self.algo, self.kind))
+            assert (self.whole / "result.json").exists()
+
+    def ctrl_c(self) -> None:
+        """A signal between iterations three and four: saved, and told how to go on."""
+        original = StopOnSignal.__call__
+
+        def call(stop: StopOnSignal, p: Any) -> None:
+            if p.iteration >= 3:
+                stop.signum = signal.SIGINT
+                self.saved = jax.device_get(jax.tree.map(_plain, p.state))
+            original(stop, p)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(StopOnSignal, "__call__", call)
+            args = "train", self.algo, self.env, "--out", self.run, *flags(self.algo, self.kind)
+            text = self.expect(*args, code=130)
+        assert f"continue with: swingup resume '{self.run}'" in text
+
+    def resume(self) -> None:
+        """What is restored has the bits that were saved; on the device it goes on to those of the whole run."""
+        state, _ = experiment.restore(config.read_config(self.run), self.run)
+        assert same_bits(jax.device_get(jax.tree.map(_plain, state)), self.saved)
+        self.expect("resume", self.run)
+        if self.on_device:
+            both = [checkpoint.digest(path / "checkpoints") for path in (self.run, self.whole)]
+            assert both[0] == both[1]
+
+    def load(self) -> None:
+        run = swingup.load(self.run)
+        space = run.spaces[0]
+        obs = np.zeros(space.shape, space.dtype if isinstance(space, swingup.Box) else np.int32)
+        assert run.policy(obs).shape == run.spaces[1].shape
+        assert len(run.rows) == 2  # iterations 4 and 6
+
+    def evaluate(self) -> None:
+        import json
+
+        said = json.loads(self.expect("evaluate", self.run, "--episodes", 2, "--json").splitlines()[-1])
+        assert said["final_return"] == json.loads((self.run / "result.json").read_text())["final_return"]
+        self.expect("evaluate", self.run, "--episodes", 2, "--policy", "stochastic")
+
+    def play(self) -> None:
+        self.expect("play", self.run, "--out", self.path / "agent.gif")
+        assert (self.path / "agent.gif").read_bytes()[:3] == b"GIF"
+
+    def plot(self) -> None:
+        self.expect("plot", self.run, "--out", self.path / "curve.png", "--metric", "ep/count")
+        assert (self.path / "curve.csv").exists()
+
+    def digest(self) -> None:
+        assert self.expect("digest", self.run).strip() == checkpoint.digest(self.run / "checkpoints")
+
+    @property
+    def on_device(self) -> bool:
+        return not self.env.startswith("gymnasium:")
+
+    def all(self) -> None:
+        for command in COMMANDS:
+            getattr(self, command.lower().replace("-", "_"))()
+
+
+def _plain(x: Any) -> Any:
+    return jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
+@WARNINGS
+@pytest.mark.parametrize("algo, kind, env", QUICK, ids=lambda x: x if x in ALGOS else "")
+def test_life_of_a_run(
+    algo: str, kind: str, env: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Walk(algo, kind, env, tmp_path, capsys).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@WARNINGS
+def test_life_of_a_run_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every algorithm with every kind; what happened is the table, and nothing in it is a fault."""
+    lines, faults = [], []
+    for algo, kind, env in PRODUCT:
+        cells = ["–"] * len(COMMANDS)
+        if ":" in env:
+            walk = Walk(algo, kind, env, tmp_path / f"{algo} {kind}", capsys)
+            walk.path.mkdir()
+            cells = [_cell(walk, command, faults) for command in COMMANDS]
+        lines.append(f"| {algo} | {kind} | {env if ':' in env else 'none: ' + env} | {' | '.join(cells)} |")
+        jax.clear_caches()
+    head = f"| algorithm | kind | environment | {' | '.join(COMMANDS)} |"
+    text = "\n".join([*HEAD, "", head, "|" + "---|" * (3 + len(COMMANDS)), *lines, ""])
+    assert not faults, "\n".join(faults)
+    if os.access(TABLE, os.W_OK):
+        TABLE.write_text(text)
+
+
+def _cell(walk: Walk, command: str, faults: list[str]) -> str:
+    try:
+        getattr(walk, command.lower().replace("-", "_"))()
+    except Exception as error:
+        faults.append(f"{walk.algo}, {walk.kind}, {command}: {type(error).__name__}: {str(error)[:300]}")
+        return "fault"
+    exact = command == "resume" and walk.on_device
+    return "same bits" if exact else "learner's bits" if command == "resume" else "yes"
+
+
+HEAD = """\
+# The life of a run
+
+Written by `tests/contract/test_life.py::test_life_of_a_run_everywhere`: each command, through files, on a run of a few
+iterations that a Ctrl-C stops in the middle. *Same bits*: the resumed run equals the one that nobody stopped.
+*Learner's bits*: learner, replay, keys and counters are restored exactly; environments on the host begin new episodes.
+""".splitlines()
+
+
+def test_every_algorithm_meets_every_kind() -> None:
+    """Or there is a reason why it does not."""
+    assert {row[0] for row in PRODUCT} == set(ALGOS)
+    assert all({row[1] for row in PRODUCT if row[0] == algo} == set(KINDS) for algo in ALGOS)
+    assert {row[0] for row in QUICK} == set(ALGOS)
+    assert {row[1] for row in QUICK} >= {"device", "host", "images on the host", "goals"}
+
+
+@WARNINGS
+def test_a_fault_of_the_environment_is_theirs_and_training_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It raises in env step 100 of training; what was trained before is saved, and goes on where it works again."""
+    walk = Walk("ppo", "host", "gymnasium:life_envs:Broken-v0", tmp_path, capsys)
+    args = [
+        "train",
+        "ppo",
+        walk.env,
+        "--out",
+        walk.run,
+        "--num-envs",
+        "2",
+        "--num-steps",
+        "16",
+        "--num-minibatches",
+        "1",
+    ]
+    text = walk.expect(*args, "--hidden", "4", "--env-steps", "800", "--episodes", "2", code=1)
+    assert "simulator on port 2000 is gone" in text
+    assert "life_envs.py" in text
+    assert "fault of swingup's" not in text
+    assert f"continue with: swingup resume '{walk.run}'" in text
+    assert (
+        checkpoint.verify(walk.run / "checkpoints")[-1] == 6
+    )  # of 32 env steps each: the 100th came in the seventh
+    run = swingup.load(walk.run)
+    assert run.rows[-1]["iteration"] <= 6
+    sys.modules["life_envs"].Broken.steps = -(10**6)
+    try:
+        walk.expect("resume", walk.run)
+    finally:
+        sys.modules["life_envs"].Broken.steps = 0
