@@ -13,6 +13,7 @@ from jax import Array
 from swingup import hosts, parallel, rollout
 from swingup.distributions import noise
 from swingup.envs import Hosted
+from swingup.rows import rows
 from swingup.types import Algorithm, VecEnv
 
 SLICE_SECONDS = 0.5  # how long compiled code may run before the host looks
@@ -36,7 +37,7 @@ def on_host(
     """
     seeds = len(keys)
     per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
-    all_, learner = hosts.rows(env, seeds, per_seed), hosts.apart(learner)[0]
+    all_, learner = rows(env, seeds, per_seed), hosts.apart(learner)[0]
     act = parallel.over_seeds(algo, parallel.mesh_of(seeds), partial(hosts._act, env))
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from swingup import hosts, parallel
+from swingup import parallel
 from swingup.distributions import noise
 from swingup.envs import Hosted
 from swingup.envs.adapters.host import seeds_of
 from swingup.envs.vec import Vec
 from swingup.render import captioned
+from swingup.rows import Rows, rows
 from swingup.spaces import to_env
 from swingup.stage import Stage
 
@@ -107,7 +108,7 @@ def _keys(keys: jax.Array, time: int) -> jax.Array:
     return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, time)), out_axes=1)(keys)
 
 
-def rows_of(stage: Stage, cast: Cast) -> hosts.Rows:
+def rows_of(stage: Stage, cast: Cast) -> Rows:
     """The environments of all seeds, [S, N]; of a stage that stands for them all, the one that is looked at."""
     env: Any = stage.env
     if stage.alone:
@@ -116,10 +117,10 @@ def rows_of(stage: Stage, cast: Cast) -> hosts.Rows:
             s, r = cast.row
             return (), env.pool.reset(0, [seeds_of(keys[s], cast.num_envs)[r]])[None]
 
-        return hosts.rows(env, 1, 1)._replace(reset=seeded)
+        return rows(env, 1, 1)._replace(reset=seeded)
     if not env.jittable:
-        return hosts.rows(env, len(cast.keys), cast.num_envs)
-    return hosts.Rows(partial(_reset, env), partial(_draw, env), partial(_step, env))
+        return rows(env, len(cast.keys), cast.num_envs)
+    return Rows(partial(_reset, env), partial(_draw, env), partial(_step, env))
 
 
 @partial(jax.jit, static_argnums=0)
