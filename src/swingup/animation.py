@@ -2,10 +2,8 @@
 
 import io
 import itertools
-import math
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from PIL import Image
 
 from swingup.errors import ConfigError
 from swingup.files import make_directory, output_error, write_atomic
+
+DRAWN = 4096  # colours; a drawing has fewer
 
 
 def write_animation(path: str | Path, frames: Sequence[Image.Image], fps: int = 30) -> None:
@@ -46,16 +46,7 @@ def encoder(path: Path) -> Callable[[Sequence[Image.Image], int], bytes]:
 
 
 def _gif(frames: Sequence[Image.Image], fps: int) -> bytes:
-    areas: Counter[Any] = Counter()
-    for f in frames:
-        areas.update({colour: area for area, colour in f.getcolors(f.width * f.height) or []})
-    # One palette for all frames, by median cut of all colours weighted by the root of their areas; then a
-    # table from colour to palette index, because Pillow itself looks only at the upper six bits of a level.
-    colours = np.repeat(np.array(list(areas), np.uint8), [math.isqrt(n) for n in areas.values()], axis=0)
-    palette = Image.fromarray(colours[None]).quantize(255, Image.Quantize.MEDIANCUT)
-    index, code = np.zeros(2**24, np.uint8), np.array((65536, 256, 1))
-    index[colours @ code] = np.asarray(palette)[0]
-    pictures = [Image.fromarray(index[np.asarray(f) @ code]) for f in frames]
+    palette, pictures = _with_one_palette(frames)
     for picture in pictures:
         picture.putpalette(palette.getpalette() or [])
     ticks = [round(100 * i / fps) for i in range(len(frames) + 1)]  # hundredths: 3, 4, 3, 3, ... for 30 fps
@@ -64,6 +55,31 @@ def _gif(frames: Sequence[Image.Image], fps: int) -> bytes:
     file = io.BytesIO()
     pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=duration, **options)
     return file.getvalue()
+
+
+def _with_one_palette(frames: Sequence[Image.Image]) -> tuple[Image.Image, list[Image.Image]]:
+    """All frames in the same 255 colours, by median cut of all their colours weighted by the root of their areas.
+
+    A table leads from a colour to its index, because Pillow itself looks only at the upper six bits of a level. So
+    do we where frames have more than `DRAWN` colours: those are photographs, whose colours are too many to count.
+    """
+    counts = [f.getcolors(DRAWN) for f in frames]
+    bits = 6 if None in counts or len({c for some in counts for _, c in some or ()}) > DRAWN else 8
+    code = np.array([1 << 2 * bits, 1 << bits, 1])
+    areas, cells = np.zeros(1 << 3 * bits, np.int32), []
+    for f in frames:
+        cell = ((np.asarray(f) >> (8 - bits)) @ code).astype(np.uint32)
+        present, count = np.unique(cell, return_counts=True)
+        areas[present] += count
+        cells.append(cell)
+    present = np.flatnonzero(areas)
+    levels = (present[:, None] // code) % (1 << bits) << (8 - bits)
+    levels |= levels >> bits  # the highest level of six bits is 255 too
+    colours = np.repeat(levels.astype(np.uint8), np.sqrt(areas[present]).astype(int), axis=0)
+    palette = Image.fromarray(colours[None]).quantize(255, Image.Quantize.MEDIANCUT)
+    index = np.zeros(areas.shape, np.uint8)
+    index[(colours >> (8 - bits)) @ code] = np.asarray(palette)[0]
+    return palette, [Image.fromarray(index[cell]) for cell in cells]
 
 
 def _mp4(frames: Sequence[Image.Image], fps: int) -> bytes:

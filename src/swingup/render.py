@@ -60,7 +60,9 @@ def captioned(picture: Any, caption: str = "") -> Image.Image:
     if levels.dtype != np.uint8:
         levels = np.nan_to_num(levels.astype(float)) * (1 if levels.dtype.kind in "iu" else 255)
         levels = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
-    image = Image.fromarray(levels[..., 0] if levels.shape[2:] == (1,) else levels[..., :3]).convert("RGB")
+    if levels.ndim == 3:
+        levels = levels[..., 0] if levels.shape[2] == 1 else levels[..., :3]
+    image = Image.fromarray(levels).convert("RGB")
     shrink = min(1.0, 480 / image.width, 960 / image.height)
     if shrink < 1:
         image = image.resize([max(1, round(shrink * n)) for n in image.size])  # pyright: ignore[reportArgumentType]

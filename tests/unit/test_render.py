@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 from swingup import animation, render
 from swingup.animation import write_animation
 from swingup.errors import ConfigError, OutputError
-from swingup.render import ACCENT, INK, PALE, SCENES, TOL, frame
+from swingup.render import ACCENT, INK, PALE, SCENES, TOL, captioned, frame
 
 MINATAR = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 
@@ -284,6 +284,51 @@ def test_mp4_plays_in_a_browser(tmp_path, size):
         assert abs(np.asarray(ours, dtype=int) - theirs[: size[1], : size[0]]).mean() < 3
     for property_ in (b"Video: h264", b"yuv420p", b"30 fps"):
         assert property_ in decoded.stderr
+
+
+def test_a_photograph_becomes_a_gif_that_looks_like_it(tmp_path):
+    """MuJoCo's pictures have tens of thousands of colours, which are counted together and not one by one."""
+    y, x = np.mgrid[0:160, 0:200]
+    frames = [Image.fromarray(np.stack([x, y, (x + y + i) // 2], -1).astype(np.uint8)) for i in (0, 3, 9)]
+    write_animation(tmp_path / "photo.gif", frames)
+    with Image.open(tmp_path / "photo.gif") as gif:
+        for i, original in enumerate(frames):
+            gif.seek(i)
+            assert abs(np.asarray(gif.convert("RGB"), dtype=int) - np.asarray(original)).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((32, 32, 3), (320, 352)),
+        ((210, 160, 3), (320, 452)),
+        ((400, 600, 4), (480, 352)),
+        ((9, 9), (324, 356)),
+    ],
+)
+def test_a_picture_of_an_environment_keeps_its_proportions_below_the_caption(shape, size):
+    picture = np.zeros(shape, np.uint8)
+    picture[: shape[0] // 2] = 255
+    for form in (picture, picture / 255.0, picture > 0, picture.astype(np.int32)):
+        image = captioned(form, "return 1")
+        assert image.size == size
+        rows = np.asarray(image, dtype=int)[32:, 5, 0]
+        assert (rows > 127).mean() == pytest.approx(shape[0] // 2 / shape[0], abs=0.02)
+
+
+def test_what_is_no_picture_is_refused():
+    for shape in ((3,), (4, 4, 7), (0, 4), (2, 4, 4, 3)):
+        with pytest.raises(ValueError, match=r"a picture is an array \[H, W\]"):
+            captioned(np.zeros(shape))
+
+
+def test_channels_first_and_stacked_frames_show_the_newest_picture():
+    colours = np.zeros((40, 50, 3))
+    colours[:, 25:, 0] = 1.0
+    plain = frame("", None, colours)
+    assert frame("", None, np.moveaxis(colours, -1, 0)) == plain
+    assert frame("", None, np.stack([0 * colours, colours])) == plain
+    assert frame("", None, np.concatenate([0 * colours, colours], -1)) == plain
 
 
 def test_mp4_without_the_extra_says_what_to_install(tmp_path, monkeypatch):
