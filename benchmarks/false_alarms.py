@@ -10,6 +10,7 @@ what a whole run of them risks at most. Results go to benchmarks/results/false-a
 """
 
 import argparse
+import faulthandler
 import json
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ actor_critics, exact_answers, hindsight, probes, q_learning = (
     import_module(f"test_{name}") for name in NAMES
 )
 
+faulthandler.cancel_dump_traceback_later()  # the watchdog of tests/conftest.py
 FIRST = 1000  # the tests use seeds 0 to 7
 Misses = dict[str, np.ndarray]  # bound: [S], above 1 where a seed misses it
 
