@@ -12,7 +12,7 @@ from swingup import driver, hosts
 from swingup.animation import encoder, write_animation
 from swingup.config import Experiment
 from swingup.errors import ConfigError
-from swingup.evaluation import evaluation_size, full_games
+from swingup.evaluation import evaluation_size, full_games, limit_of
 from swingup.experiment import Run
 from swingup.filming import Cast, row_state, rows_of, shoot
 from swingup.stage import Stage, open_stage
@@ -48,6 +48,8 @@ def animate(
     cast, title, expected = (
         _fresh(run, seed, number, not stochastic) if which is None else _again(run, seed, which, stochastic)
     )
+    if which is not None and (cut_after := limit_of(run.experiment, run.state)) is not None:
+        limit = min(limit, cut_after)  # as the evaluation did
     stage, cast = _stage(run.experiment, cast, exact=which is not None)
     try:
         film, last = shoot(stage, cast, title, limit, picture)

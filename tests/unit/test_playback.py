@@ -1,6 +1,7 @@
 """Every kind of environment is drawn as it was trained, by itself or by what the agent sees, and closed afterwards."""
 
 import importlib.util
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -411,6 +412,17 @@ def test_best_median_and_worst_are_the_evaluations_own(tmp_path, name):
         assert f"return {value:.1f}" in about
         assert "rounding" not in about
         assert seed is None or about.startswith("seed 5")
+
+
+@pytest.mark.filterwarnings("ignore:.*were cut")
+def test_an_episode_that_the_evaluation_cut_is_cut_there(tmp_path):
+    run = run_of(Walk, Discrete(2), episodes=3)
+    run.experiment = replace(run.experiment, eval_limit=2)
+    value = np.sort(run.evaluate().returns.ravel())[0]
+    about = animate(run, tmp_path / "a.gif", which="worst")
+    assert about.startswith(
+        f"seed 0, worst of 3 episodes, 2 env steps, return {value:.1f}, cut after 2 env steps"
+    )
 
 
 def test_a_stochastic_episode_is_another_one(tmp_path):
