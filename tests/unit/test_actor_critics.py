@@ -315,7 +315,7 @@ def test_observations_are_normalised_when_drawn_and_kept_as_they_came(name: str)
 
 @pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
 def test_integers_and_images_are_not_normalised(name: str) -> None:
-    id_ = "tabular:FrozenLake" if name == "sac_discrete" else "tabular:Cliff?mix=true"
+    id_ = "tabular:FrozenLake" if name == "sac_discrete" else "tabular:Chain?mix=true"
     algo = small(name, num_envs=2, normalise_obs=True)
     assert jax.eval_shape(partial(algo.init, make(id_, 2)), jax.random.key(0)).learner.obs_moments is None
 
