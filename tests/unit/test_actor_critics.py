@@ -272,7 +272,9 @@ def test_the_learning_rate_of_a_run_falls_to_0(name: str) -> None:
         return state.learner, algo.step(env, state)[0].learner
 
     before, after = run(jax.random.key(0))
-    assert same_bits(before.params, after.params)
+    # A step of Adam at its whole rate is near 1e-3; one program may round the same numbers in two ways.
+    for x, y in zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
     assert int(before.env_steps) == algo.warmup_env_steps
     assert int(after.env_steps) == algo.warmup_env_steps + 4
 
