@@ -258,6 +258,20 @@ def test_policy_takes_what_the_environment_gives() -> None:
         run.policy(np.zeros(1), seed=7)
 
 
+def test_dictionaries_of_goals_become_the_vector_that_was_trained_on() -> None:
+    space = swingup.Box.of(-1, 1, (5,), goal=2)
+    obs = {"observation": [0.5], "achieved_goal": np.array([0.1, 0.2]), "desired_goal": np.array([0.3, 0.4])}
+    batch, single = outline.as_batch(obs | {"time": 3}, space)
+    assert single
+    np.testing.assert_allclose(batch, [[0.1, 0.2, 0.3, 0.4, 0.5]], rtol=1e-6)
+    many, single = outline.as_batch({name: np.stack([x] * 3) for name, x in obs.items()}, space)
+    assert not single
+    np.testing.assert_array_equal(many, np.repeat(batch, 3, 0))
+    del obs["achieved_goal"]
+    with pytest.raises(ConfigError, match="achieved_goal"):
+        outline.as_batch(obs, space)
+
+
 def test_policy_takes_whole_numbers_only_for_states() -> None:
     run = swingup.train(small("q_learning"), "tabular:Grid", env_steps=16, episodes=2)
     assert run.policy(3) == run.policy(np.int64(3)) == run.policy(3.0)
