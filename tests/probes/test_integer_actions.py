@@ -25,20 +25,9 @@ class OnlyOnePays:
         return time + 1, Transition(jnp.zeros(1), paid, jnp.bool_(False), time + 1 >= 10)
 
 
-ALGORITHMS = {
-    "sac": swingup.SAC(
-        warmup=500, num_envs=1, num_steps=25, hidden=(32,), replay_ratio=1.0, batch_size=64, gamma=0.9
-    ),
-    "ppo": swingup.PPO(num_envs=8, num_steps=32, hidden=(32,), gamma=0.9, lr=3e-3),
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("low, high, goal", [(0, 1, 1), (0, 1, 0), (-2, 2, 2)])
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_one_that_pays_is_found_by_ten_seeds_of_ten(name, low, high, goal):
-    env_steps = 2500 if name == "sac" else 15_000
-    run = swingup.train(
-        ALGORITHMS[name], OnlyOnePays(low, high, goal), env_steps=env_steps, seeds=10, episodes=2
-    )
+def test_the_one_that_pays_is_found_by_ten_seeds_of_ten(low, high, goal):
+    algo = swingup.PPO(num_envs=8, num_steps=32, hidden=(32,), gamma=0.9, lr=3e-3)
+    run = swingup.train(algo, OnlyOnePays(low, high, goal), env_steps=15_000, seeds=10, episodes=2)
     np.testing.assert_array_equal(run.final_return, 10)
