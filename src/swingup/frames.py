@@ -56,8 +56,8 @@ def successors(packed: Frames, time: Array, row: Array, newest: Array) -> Array:
 
 
 def newest(rollout: Rollout) -> Rollout:
-    """Of a rollout's observations the newest frames alone, which is all that is new in them."""
-    step = rollout.step._replace(obs=(), next_obs=rollout.step.next_obs[..., -1])
+    """A rollout with the newest frames of its observations alone, which is all that is new in them."""
+    step = rollout.step._replace(obs=rollout.step.obs[..., -1], next_obs=rollout.step.next_obs[..., -1])
     return rollout._replace(obs=rollout.obs[..., -1], step=step)
 
 
@@ -67,5 +67,10 @@ def restore(rollout: Rollout, start: Array) -> Rollout:
     time, row = (x.ravel() for x in jnp.indices(rollout.obs.shape[:2]))
     flat = rollout.step.next_obs.reshape(-1, *start.shape[1:-1])
     shape = *rollout.obs.shape, start.shape[-1]
-    step = rollout.step._replace(next_obs=successors(packed, time, row, flat).reshape(shape))
+    next_obs = successors(packed, time, row, flat).reshape(shape)
+    begun = jnp.broadcast_to(
+        rollout.step.obs[..., None], shape
+    )  # where an episode ended, the next one's first
+    done = rollout.step.done.reshape(*rollout.obs.shape[:2], *[1] * (len(shape) - 2))
+    step = rollout.step._replace(obs=jnp.where(done, begun, next_obs), next_obs=next_obs)
     return rollout._replace(obs=stacks(packed, time, row).reshape(shape), step=step)

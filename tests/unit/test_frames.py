@@ -90,11 +90,13 @@ class Screens:
     def close(self) -> None: ...
 
 
-def test_training_on_frames_kept_once_is_training_on_stacks() -> None:
-    """Over terminations, time limits and the edges of rollouts, to the last bit."""
-    algo, ends = small("ppo", num_envs=2, num_steps=8, hidden=(16,)), []
+@pytest.mark.parametrize("name", ["ppo", "dqn"])
+def test_training_on_frames_kept_once_is_training_on_stacks(name: str) -> None:
+    """Over terminations, time limits and the edges of rollouts and of pieces of the warm-up, to the last bit."""
+    more: dict[str, Any] = {"replay_size": 80, "warmup": 22} if name == "dqn" else {}
+    algo, ends = small(name, num_envs=2, num_steps=8, hidden=(16,), **more), []
     for stacked in (False, True):
         env: Any = HostVec(Screens())
         env.stacked = stacked
-        ends.append(driver.run(algo, env, driver.init(algo, env, [0]), 3))
+        ends.append(driver.run(algo, env, driver.begin(algo, env, [0]), 3))
     assert same_bits(ends[0].learner, ends[1].learner)
