@@ -55,7 +55,7 @@ def fields(cls: type) -> list[tuple[str, str, str, str]]:
         if token.type == tokenize.COMMENT and not token.string.startswith(("# pyright", "# noqa", "# type:"))
     }
     body = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)).body
-    kinds = typing.get_type_hints(cls, include_extras=True)
+    kinds = inspect.get_annotations(cls)  # as they stand: those of other libraries cannot all be resolved
     return [
         (
             ast.unparse(node.target),
