@@ -19,7 +19,7 @@ from jax import Array
 from swingup import hindsight
 from swingup.counters import around, cycle
 from swingup.errors import ConfigError
-from swingup.spaces import Discrete, is_image, zeros
+from swingup.spaces import drawn, is_image, zeros
 from swingup.types import Rollout, VecEnv
 from swingup.words import pack, unpack, width_of
 
@@ -82,11 +82,7 @@ def memory(env: VecEnv, capacity: int) -> Memory:
     obs = None if images else zeros(space)
     number, episode = jnp.int32(0) if images else None, jnp.int32(0) if goals else None
     ends = jnp.bool_(0), jnp.bool_(0)
-    drawn = (
-        "int32" if isinstance(env.action_space, Discrete) else "float32"
-    )  # in the policy's units, whatever the space
-    action = jnp.zeros(env.action_space.shape, drawn)
-    row = Row(obs, obs, action, jnp.float32(0), *ends, number, number, episode)
+    row = Row(obs, obs, drawn(env.action_space), jnp.float32(0), *ends, number, number, episode)
     leaves, tree = jax.tree.flatten(row)
     layout = tree, tuple((x.shape, x.dtype.name) for x in leaves)
     frames = lasts = None

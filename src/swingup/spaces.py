@@ -140,6 +140,11 @@ def zeros(space: Space) -> Array:
     return jnp.zeros(space.shape, "float32" if kind.kind == "f" else jax.dtypes.canonicalize_dtype(kind))
 
 
+def drawn(space: Space) -> Array:
+    """An action as a policy draws it, and a replay keeps it: in its own units, floats whatever the box holds."""
+    return jnp.int32(0) if isinstance(space, Discrete) else jnp.zeros(space.shape, jnp.float32)
+
+
 def _compact(bound: np.ndarray) -> float | tuple:
     """One float when all entries agree, else nested tuples."""
 
