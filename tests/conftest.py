@@ -119,7 +119,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "policy_iteration": {"num_envs": 2, "num_steps": 4},
 }
 # pytest-timeout interrupts a slow test; this ends the process with all stacks if even that cannot (a deadlock in C++).
-faulthandler.dump_traceback_later(1500, exit=True)
+faulthandler.dump_traceback_later(3600, exit=True)
 
 
 def small(name: str, **changes: Any) -> Any:
