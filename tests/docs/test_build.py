@@ -108,7 +108,7 @@ def test_the_extension_translates_docstrings(monkeypatch: pytest.MonkeyPatch) ->
 
     assert doctest.testmod(house_style) == (0, 2)
     fields = {name: (kind, comment) for name, kind, _, comment in house_style.fields(swingup.PPO)}
-    assert fields["clip"][0] == "float"
+    assert fields["clip"][0] == "float in (0, ∞)"
     assert fields["clip"][1].startswith("ε")
     assert all(comment for _, comment in fields.values()), "each hyperparameter needs a comment beside it"
 

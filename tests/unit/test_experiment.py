@@ -97,7 +97,7 @@ def test_nan_from_the_environment_is_named(tmp_path: Path, reward: bool, what: s
         swingup.NonFiniteError, match=rf"{what} .* iteration 3, between env steps 128 and 192"
     ):
         swingup.train(small("ppo"), env, env_steps=1280, out=out, checkpoint_interval=1)
-    loaded = swingup.load(out, env=Gym())
+    loaded = swingup.load(out, env=env)
     assert all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(loaded.state.learner.params))
     assert {int(r["iteration"]) for r in loaded.rows} == {1, 2}
 

@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from swingup.envs import SUITES, canonical, make
 from swingup.envs.adapters.gymnasium import _register_robotics, make_gymnasium, wrap
 from swingup.envs.adapters.host import seeds_of
-from swingup.errors import ConfigError
+from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Discrete, to_env
 
 KEY = jax.random.key(3)
@@ -352,7 +352,6 @@ class ByOthers(gymnasium.vector.VectorEnv):
     [
         (lambda: make(Uncopied(), 2), "pass a constructor instead"),
         (lambda: make(lambda: 3, 2), "must return a gymnasium.Env, not int"),
-        (lambda: make(Unbatched, 2).reset(KEY), r"observations have the shapes \[\(3,\)\]"),
         (lambda: make(SyncVectorEnv([Counting] * 2), 3), "num_envs=2, the algorithm wants 3"),
         (lambda: make(ByOthers(), 2), "resets in mode NEXT_STEP.* open it with autoreset_mode="),
         (lambda: wrap(Counting(), 2, "async"), "needs a constructor"),
@@ -362,6 +361,11 @@ class ByOthers(gymnasium.vector.VectorEnv):
 def test_what_cannot_be_wrapped_says_what_to_do(bring, says):
     with pytest.raises(ConfigError, match=says):
         bring()
+
+
+def test_an_observation_of_another_shape_is_a_fault_of_the_environment():
+    with pytest.raises(EnvironmentFault, match=r"observations have the shapes \(3,\)"):
+        make(Unbatched, 2).reset(KEY)
 
 
 def test_processes_that_reset_on_the_next_step_are_refused():

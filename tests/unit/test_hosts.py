@@ -96,7 +96,7 @@ class Counted(gymnasium.Env):
 def test_compiling_steps_no_environment():
     Counted.calls = 0
     run = swingup.train(PPO(**SMALL), Counted, env_steps=32, seeds=2, episodes=1)
-    played = 2 * 5  # the final evaluation
+    played = 2 * 2 * 5  # the final evaluation, greedy and with the policy's noise
     assert Counted.calls == 2 * 32 + played
     np.testing.assert_array_equal(run.final_return, [5.0, 5.0])
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import small
+from swingup import counters
 from swingup.critics import QNetwork
 from swingup.envs import make
 from swingup.layers import MLP
@@ -169,7 +170,7 @@ def test_noise_in_the_weights_explores_and_evaluation_uses_the_means(name: str) 
     algo, learner = agent(name)
     obs, gumbel = jnp.ones((64, 4)), jnp.zeros((64, 2))
     assert float(algo.epsilon(0.0)) == 0
-    learner = learner._replace(env_steps=jnp.int32(0))
+    learner = learner._replace(env_steps=counters.counter())
     actions = np.asarray(algo.act(learner, obs, gumbel)[0])
     wanted = algo.q_values(perturb(learner.params, learner.noise_key, (64,)), obs).argmax(-1)
     np.testing.assert_array_equal(actions, wanted)

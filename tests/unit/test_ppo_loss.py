@@ -509,7 +509,7 @@ def test_target_kl_that_is_not_reached_changes_nothing():
 
 def first_step(algo, iteration, grads):
     """What the optimiser subtracts, and its state, for the first gradients of an update."""
-    optimizer = algo.optimizer(jnp.int32(iteration))
+    optimizer = algo.optimizer(real(counter(iteration)))
     updates, state = optimizer.update(grads, optimizer.init(grads))
     return -flat(updates), state
 

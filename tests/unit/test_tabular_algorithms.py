@@ -29,6 +29,7 @@ from swingup.errors import ConfigError
 from swingup.linalg import solve
 from swingup.render import ACCENT, INK, frame
 from swingup.render_tables import scene_of
+from swingup.spaces import Box, Discrete
 from swingup.types import Rollout, State, Step
 
 S, A, T, N = 5, 3, 40, 2
@@ -436,7 +437,9 @@ def test_tables_are_drawn_with_agent_and_actions() -> None:
     env: Any = make("tabular:Cliff", 1)
     pictures = {}
     for action, state in itertools.product((1, 3), (0, 11)):
-        scene = scene_of(env.env, lambda states, action=action: np.full(len(states), action))
+        scene = scene_of(
+            env.env, env.observation_space, lambda states, action=action: np.full(len(states), action)
+        )
         where = SimpleNamespace(state=state)
         pictures[action, state] = np.asarray(frame("Cliff", where, np.array(state), "", scene), int)
     agent = np.array(ImageColor.getrgb(ACCENT))
@@ -448,6 +451,8 @@ def test_tables_are_drawn_with_agent_and_actions() -> None:
         height = ink[100:137, 203:240].sum(0)  # the sixth cell of the first row, whose middle is 221
         assert np.sign(height.argmax() + 203 - 221) == side
     chain: Any = make("tabular:Chain", 1)
-    assert scene_of(chain.env, lambda states: np.zeros(len(states), int))
-    assert scene_of(Tabular(random(30)), lambda states: states) is None
-    assert scene_of(None, lambda states: states) is None
+    assert scene_of(chain.env, chain.observation_space, lambda states: np.zeros(len(states), int))
+    many = Tabular(random(30))
+    assert scene_of(many, many.observation_space, lambda states: states), "cells in rows"
+    assert scene_of(None, Discrete(2000), lambda states: states) is None
+    assert scene_of(None, Box.of(-1, 1, (2,)), lambda states: states) is None

@@ -119,7 +119,9 @@ def flag(name: str, field: str, value: Any) -> Array:
 
 
 def _array(x: Any) -> Array:
-    return x if isinstance(x, Array) else jnp.asarray(x)
+    """An array with a dtype of its own: that of a Python number gives way, and so the state would change its type."""
+    x = x if isinstance(x, Array) else jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jax.lax.convert_element_type(x, x.dtype)
 
 
 def _same_types(name: str, before: Any, after: Any) -> None:
