@@ -45,11 +45,14 @@ toc_object_entries_show_parents = "hide"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(concurrent|jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
+        r"(concurrent|contextlib|jax|jaxlib|jaxtyping|numpy|optax|equinox|matplotlib|PIL|pathlib|collections|typing|types|gymnasium)\..*",
     ),
 ]
 nitpick_ignore = [
     ("py:class", "swingup.types.Cls"),  # type variables
     ("py:class", "swingup.rollout.Carry"),
+    ("py:class", "swingup.flags.Options"),
     ("py:class", "ArrayTree"),  # of optax
+    ("py:class", "Positional"),  # of tyro
+    ("py:class", "inf"),  # the end of a range in an annotation
 ]

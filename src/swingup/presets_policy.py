@@ -188,7 +188,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         MUJOCO_A2C, env_steps=1_000_000, result="mean 914.5, worst -325.1 of 5 seeds", tuned=False
     ),
     ("trpo", "gymnax:CartPole-v1"): Preset(
-        TRPO(gamma=0.98, lam=0.9), env_steps=100_000, result="mean 500.0, worst 500.0 of 10 seeds"
+        TRPO(gamma=0.98, lam=0.8), env_steps=100_000, result="mean 500.0, worst 500.0 of 50 seeds"
     ),
     ("trpo", "envpool:HalfCheetah-v5"): Preset(
         replace(MUJOCO_TRPO, delta=0.02), env_steps=1_000_000, result="mean 5390, worst 4259 of 5 seeds"

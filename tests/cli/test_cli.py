@@ -153,7 +153,6 @@ def assert_same_metrics(a: Path, b: Path) -> None:
         (["train", "ppo", "CartPole-v1", "--num-envs", "0"], ["num_envs must be at least 1, not 0"]),
         (["train", "ppo", "CartPole-v1", "--gamma", "1.5"], ["gamma=1.5", "[0, 1]"]),
         (["train", "ppo", "CartPole-v1", "--lr", "-1e-3"], ["lr=-0.001", "[0, ∞)"]),
-        (["train", "ppo", "CartPole-v1", "--env-steps", "1.5"], ["1.5"]),
         (["train", "--seeds", "10", "ppo", "CartPole-v1"], ["come first: swingup train ALGO ENV"]),
         (["train", "ppo", "CartPole-v1", "--env-steps", "0"], ["env_steps must be at least 1"]),
         (["train", "ppo", "CartPole-v1", "--seeds", "0"], ["--seeds must be at least 1"]),
@@ -189,6 +188,12 @@ def test_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> Non
     code, _, err = command(capsys, "train", "ppo", "CartPole-v1", "--lrr", "1e-3")
     assert code == 2
     assert "--lr" in err
+
+
+def test_a_part_of_an_env_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "train", "ppo", "CartPole-v1", "--env-steps", "1.5")
+    assert code == 2
+    assert "1.5 is not a whole number" in err
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -71,7 +71,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for c in CASES
             if name in theirs.get(c[0], (name,)) and ("MinAtar" not in c[1] or name in images)
         ]
-        metafunc.parametrize("case", cases, indirect=True, ids=lambda c: f"{c[0]}-{c[1]}")
+        # The life of a run, through files, proves the same of every algorithm: see test_life.py.
+        late = [
+            c for c in cases if name == "test_resume_is_exact" and (c[0] in LIKE_ANOTHER or "MinAtar" in c[1])
+        ]
+        metafunc.parametrize(
+            "case",
+            [pytest.param(c, marks=[pytest.mark.slow] if c in late else []) for c in cases],
+            indirect=True,
+            ids=[f"{c[0]}-{c[1]}" for c in cases],
+        )
 
 
 @pytest.fixture

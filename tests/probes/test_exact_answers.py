@@ -65,10 +65,7 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     )
 
 
-DEEP = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in (*SLOW, "vpg", "a2c", "trpo") else [])
-    for name in SETTINGS
-]
+DEEP = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETTINGS]
 
 
 def missed(name: str, seeds: Sequence[int] = SEEDS) -> np.ndarray:

@@ -102,6 +102,7 @@ def test_nan_from_the_environment_is_named(tmp_path: Path, reward: bool, what: s
     assert {int(r["iteration"]) for r in loaded.rows} == {1, 2}
 
 
+@pytest.mark.slow
 def test_sweep_is_one_program_and_equals_single_runs() -> None:
     """One learning rate per seed, vmapped."""
     rates = np.array([1e-4, 3e-3])

@@ -39,6 +39,7 @@ def test_three_seeds_on_the_host_are_three_seeds_on_the_device(name):
     close(*states)
 
 
+@pytest.mark.slow
 def test_a_seed_among_others_equals_its_single_run():
     """Same streams of the environments, same keys, same learner; only rounding may differ."""
     algo = PPO(**SMALL)

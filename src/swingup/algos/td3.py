@@ -115,8 +115,8 @@ class TD3:
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
         spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
-        critics = twins(lambda k: Critic(*spec, body=self.body, key=k), k_critic)
-        return Networks(Actor(*spec, body=self.body, key=k_actor), critics)
+        actor = Actor(*spec, body=self.body, key=k_actor)
+        return Networks(actor, twins(lambda k: Critic(*spec, body=self.body, key=k), k_critic))
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
