@@ -57,7 +57,7 @@ def around(number: Array, size: int) -> Array:
     >>> [int(around(jnp.int32(n), 7)) for n in (3, 8, 2**30)]
     [3, 8, 8]
     """
-    return jnp.where(number < LIMIT, number, size + number % size)
+    return jnp.where(number < LIMIT, number, (size + number % size).astype(number.dtype))
 
 
 def cycle(size: int) -> int:

@@ -41,7 +41,9 @@ class Bootstrap(DQN):
     online_chooses: float = 0.0  # 1: the online network chooses a'; 0: the target network does
     online_judges: float = 0.0  # 1: the online network says what a' is worth; 0: the target network does
 
-    def loss(self, params: QNetwork, target: QNetwork, b: Batch) -> tuple[Array, tuple[Array, dict]]:
+    def loss(
+        self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None
+    ) -> tuple[Array, tuple[Array, dict]]:
         """DQN's, with a target network that knows the judge's value of the chosen action, and -∞ of all others."""
 
         def judged(obs: Any) -> Array:
@@ -51,7 +53,7 @@ class Bootstrap(DQN):
             return jnp.where(jnp.arange(value.shape[-1]) == chosen[..., None], value, -jnp.inf)
 
         stand_in: Any = judged
-        loss, (td, metrics) = super().loss(params, stand_in, b)
+        loss, (td, metrics) = super().loss(params, stand_in, b, key)
         # The largest sum of k discounted rewards is 1 + γ + ... + γ^{k-1}, and the batch has γ^k.
         most = (1 - b.discount) / (1 - self.gamma)
         return loss, (td, metrics | {"reward/max": (jnp.abs(b.reward) / most).max()})
