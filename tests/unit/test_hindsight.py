@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import swingup
 from conftest import SEEDS, assert_close, half_of, small
 from swingup import driver, hindsight, replay
+from swingup.algos.dqn import DQN
 from swingup.envs import Hosted, make
 from swingup.envs.adapters.goals import distance_reward, goal_reward
 from swingup.envs.tasks import BitFlip
