@@ -2,7 +2,7 @@
 
 import faulthandler
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 os.environ.setdefault("NPROC", "1")  # one thread for each of the workers; before JAX starts
@@ -125,6 +125,18 @@ faulthandler.dump_traceback_later(3600, exit=True)
 def small(name: str, **changes: Any) -> Any:
     """An algorithm with small settings."""
     return algorithm(name)(**(SMALL[name] | changes))
+
+
+def late(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """Parameters of which the slow tests have all, and the fast ones those of `quick`: one of each kind.
+
+    A tuple is the values of several parameters.
+    """
+
+    def slow(x: Any) -> Any:
+        return pytest.param(*(x if isinstance(x, tuple) else (x,)), marks=pytest.mark.slow)
+
+    return [x if x in quick else slow(x) for x in values]
 
 
 def arrays(tree: Any) -> list[np.ndarray]:

@@ -227,6 +227,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_vmapped_initialisation_does_not_deadlock() -> None:
     """Eight seeds, ten times over, under XLA's own choice of threads. A batched QR hangs here for ever."""
     env = {k: v for k, v in os.environ.items() if k != "NPROC"}

@@ -54,11 +54,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "html"
 
 
+@pytest.mark.slow
 def test_builds_strictly(built: Path) -> None:
     for page in PAGES:
         assert (built / page.relative_to(DOCS)).with_suffix(".html").exists()
 
 
+@pytest.mark.slow
 def test_reads_without_a_network(built: Path) -> None:
     """No page loads a script, a style, a font or a picture from elsewhere; formulas are MathML."""
     for page in built.rglob("*.html"):
@@ -68,6 +70,7 @@ def test_reads_without_a_network(built: Path) -> None:
     assert "<math" in (built / "algorithms" / "ppo.html").read_text()
 
 
+@pytest.mark.slow
 def test_hyperparameters_come_from_the_source(built: Path) -> None:
     """Each comment beside a field of PPO is on its page."""
     text = (built / "algorithms" / "ppo.html").read_text()

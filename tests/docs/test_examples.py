@@ -18,6 +18,7 @@ def script(page: Path) -> str:
     return re.sub(r"\benv_steps=[\d_]+", "env_steps=2_048", code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "runs"), [("docs/your_environment.md", 3), ("docs/quickstart.md", 2)])
 def test_the_page_runs(page: str, runs: int, tmp_path: Path) -> None:
     """In a process of its own, warnings as errors; compiled without optimisations, which saves half the time."""

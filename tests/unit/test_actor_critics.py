@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import SEEDS, half_of, same_bits, small
+from conftest import SEEDS, half_of, late, same_bits, small
 from swingup import counters, driver, replay
 from swingup.config import Experiment
 from swingup.critics import Actor, each
@@ -109,7 +109,7 @@ def test_td3s_losses_are_the_papers() -> None:
     np.testing.assert_allclose(algo.actor_loss(params.actor, params.critic, b), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", late(FAMILY, "sac"))
 def test_noise_and_entropy_are_in_normalised_units_C13_C14_C15(name: str) -> None:
     """The same noise moves the action by the same share of its range, whatever that is; so log π and H̄ mean the
     same. What the environment gets lies between bounds that need not be symmetric."""
@@ -217,7 +217,7 @@ def test_losses_move_only_what_they_are_for_C17(name: str) -> None:
         assert all(np.any(x) for x in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize(("steps", "delay"), [(1, 1), (2, 2), (1, 2), (3, 2)])
+@pytest.mark.parametrize(("steps", "delay"), late([(1, 1), (2, 2), (1, 2), (3, 2)], (3, 2)))
 def test_td3_delays_in_gradient_steps_C16(steps: int, delay: int) -> None:
     """The critics take every gradient step; the actor one of `delay`, counted on across iterations."""
     algo = small("td3", num_envs=1, num_steps=steps, replay_ratio=1.0, delay=delay)
@@ -260,7 +260,7 @@ def test_learning_rates_fall_in_env_steps_exactly(name: str) -> None:
     np.testing.assert_allclose(moved, [0.01, 0.005, 0, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+@pytest.mark.parametrize("name", late([*FAMILY, "sac_discrete"], "sac"))
 def test_the_learning_rate_of_a_run_falls_to_0(name: str) -> None:
     """Beyond the horizon an iteration moves nothing, and the count of env steps has the warm-up in it."""
     algo = small(name, num_envs=2, num_steps=2, replay_ratio=0.5, lr_decay=True, lr_horizon=1.0)
@@ -279,7 +279,7 @@ def test_the_learning_rate_of_a_run_falls_to_0(name: str) -> None:
     assert int(after.env_steps) == algo.warmup_env_steps + 4
 
 
-@pytest.mark.parametrize("name", [*FAMILY, "sac_discrete"])
+@pytest.mark.parametrize("name", late([*FAMILY, "sac_discrete"], "sac"))
 def test_observations_are_normalised_when_drawn_and_kept_as_they_came(name: str) -> None:
     """The statistics are those of every collected observation, once each; acting and learning see them normalised."""
     algo = small(
@@ -322,7 +322,7 @@ def test_integers_and_images_are_not_normalised(name: str) -> None:
     assert jax.eval_shape(partial(algo.init, make(id_, 2)), jax.random.key(0)).learner.obs_moments is None
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", late(FAMILY, "td3"))
 def test_targets_follow_by_polyak(name: str) -> None:
     algo = small(name, num_envs=2, num_steps=1 if name != "td3" else 2, replay_ratio=0.5, tau=0.25)
     env = make("Pendulum-v1", 2)
@@ -468,7 +468,7 @@ def test_sac_has_no_target_actor_C18() -> None:
     assert jax.tree.structure(learner.target) == jax.tree.structure(learner.params.critic)
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", late(FAMILY, "ddpg"))
 def test_the_warmup_is_as_long_as_it_says_C18(name: str) -> None:
     """So many random env steps, uniform over the box, are in the replay; counts and budgets include them."""
     algo = small(name, warmup=4_000, replay_size=5_000)

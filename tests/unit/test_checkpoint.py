@@ -852,6 +852,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_what_it_had_published(tmp_path):
     rng = random.Random(0)
     like = {"step": np.array(0), "a": np.zeros(50_000, np.float32)}

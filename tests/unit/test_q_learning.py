@@ -17,7 +17,7 @@ with warnings.catch_warnings():  # its own dependencies' deprecations
     warnings.simplefilter("ignore")
     import rlax
 
-from conftest import SEEDS, half_of, same_bits, small
+from conftest import SEEDS, half_of, late, same_bits, small
 from swingup import driver
 from swingup.critics import QNetwork
 from swingup.distributions import epsilon_greedy
@@ -285,7 +285,7 @@ def test_epsilon_decays_in_env_steps_exactly() -> None:
         np.testing.assert_allclose(algo.epsilon(jnp.int32(env_steps)), wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("num_envs", [1, 4])
+@pytest.mark.parametrize("num_envs", late([1, 4], 4))
 def test_epsilon_counts_all_environments_and_the_warmup(num_envs: int) -> None:
     algo = small("dqn", num_envs=num_envs, num_steps=4, warmup=16, epsilon_decay=160.0)
     state = driver.run(algo, env := make("CartPole-v1", num_envs), driver.init(algo, env, [0]), 3)
@@ -354,17 +354,14 @@ def optimal(gamma: float) -> np.ndarray:
     return q[:4]
 
 
+@pytest.mark.slow  # the fast tests have those of test_exact_answers.py
 @pytest.mark.parametrize(
     ("name", "option"),
     [
         ("dqn", {}),
-        pytest.param(
-            "dqn",
-            {"double": True, "dueling": True, "n_step": 1, "prioritised": True},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param("c51", {"v_min": 0.0, "v_max": 2.0, "atoms": 101}, marks=pytest.mark.slow),
-        pytest.param("qr_dqn", {"quantiles": 8}, marks=pytest.mark.slow),
+        ("dqn", {"double": True, "dueling": True, "n_step": 1, "prioritised": True}),
+        ("c51", {"v_min": 0.0, "v_max": 2.0, "atoms": 101}),
+        ("qr_dqn", {"quantiles": 8}),
     ],
     ids=["dqn", "options", "c51", "qr_dqn"],
 )

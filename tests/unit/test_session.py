@@ -322,6 +322,7 @@ except swingup.SwingupError as error:
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_gets_the_directory(tmp_path: Path) -> None:
     both = [
         subprocess.Popen([sys.executable, "-c", TWO, str(i)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)

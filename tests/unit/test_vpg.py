@@ -390,7 +390,8 @@ def test_a_shared_body_is_moved_by_the_policys_step_alone():
         found.append(algo.update(learner, rollout)[0].params)
     short, long = found
     for part in ("body", "actor"):
-        np.testing.assert_array_equal(flat(getattr(short, part)), flat(getattr(long, part)))
+        # Two programs, which the compiler may round differently.
+        np.testing.assert_allclose(flat(getattr(short, part)), flat(getattr(long, part)), rtol=1e-6)
         assert np.any(flat(getattr(net, part)) != flat(getattr(short, part)))
     assert np.any(flat(short.critic) != flat(long.critic))
 
