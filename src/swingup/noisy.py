@@ -40,12 +40,15 @@ class NoisyDense(eqx.Module):
         self.noise = None
 
     def __call__(self, x: Array) -> Array:
-        y = matmul(x, self.weight) + self.bias
         if self.noise is None:
-            return y
-        # ε is never written out: x (σ ⊙ ε) is (x ⊙ f(e)) σ, times f(e').
+            return matmul(x, self.weight) + self.bias
         before, after = self.noise
-        return y + (matmul(x * before, self.weight_sigma) + self.bias_sigma) * after
+        if before.ndim == 1:  # one ε for the whole batch: one product with weights that are written out
+            weight = self.weight + self.weight_sigma * before[:, None] * after
+            return matmul(x, weight) + self.bias + self.bias_sigma * after
+        # One for each row: ε is never written out, because x (σ ⊙ ε) is (x ⊙ f(e)) σ, times f(e').
+        noise = matmul(x * before, self.weight_sigma) + self.bias_sigma
+        return matmul(x, self.weight) + self.bias + noise * after
 
 
 def perturb(networks: Any, key: Array | None, lead: tuple[int, ...] = ()) -> Any:

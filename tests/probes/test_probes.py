@@ -130,7 +130,7 @@ def tasks_of(kind: str) -> list[probes.Probe]:
 # The fast tests hear of PPO and DQN; the others, whose loops and leaves are theirs, take half a minute each.
 SLOW = ("vpg", "a2c", "trpo", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete")
 PAIRS = [
-    pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW else [])
+    pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW or kind == "continuous" else [])
     for name in SETTINGS
     for kind in ("discrete", "continuous")
     if name not in (DISCRETE_ONLY if kind == "continuous" else CONTINUOUS_ONLY)

@@ -65,6 +65,7 @@ def test_time_limit_keeps_the_true_successor(vec: Vec, raw: Any) -> None:
     assert np.all(np.abs(step.obs[LIMIT - 1] - step.next_obs[LIMIT - 1]).max(-1) > 1e-4)
 
 
+@pytest.mark.slow
 def test_every_episode_has_a_start_of_its_own(vec: Vec) -> None:
     """Brax's wrapper returns a row to the state that it first started from."""
     first, step = run(vec, LIMIT)
@@ -72,6 +73,7 @@ def test_every_episode_has_a_start_of_its_own(vec: Vec) -> None:
     assert len(np.unique(starts, axis=0)) == len(starts)
 
 
+@pytest.mark.slow
 def test_a_fall_terminates(raw: Any) -> None:
     vec = Vec(BraxEnv("inverted_pendulum", raw), 3)
     _, step = run(vec, 100, push=1.0)

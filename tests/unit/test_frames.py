@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from conftest import same_bits, small
+from conftest import late, same_bits, small
 from swingup import driver
 from swingup.envs import make
 from swingup.envs.adapters.host import HostVec, Outcome
@@ -90,7 +90,7 @@ class Screens:
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize("name", ["ppo", "dqn"])
+@pytest.mark.parametrize("name", late(["ppo", "dqn"], "dqn"))
 def test_training_on_frames_kept_once_is_training_on_stacks(name: str) -> None:
     """Over terminations, time limits and the edges of rollouts and of pieces of the warm-up, to the last bit."""
     more: dict[str, Any] = {"replay_size": 80, "warmup": 22} if name == "dqn" else {}

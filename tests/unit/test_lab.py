@@ -244,12 +244,18 @@ TRAINED = (
     *("cliff", "maximisation-bias", "td-lambda", "exploration", "replay", "target-network", "deadly-triad"),
     *("seeds", "memory", "normalisation"),
 )
+LATE = (
+    *TRAINED,
+    "no-loss",
+    "reparameterisation",
+    "gradient-forms",
+)  # three root seeds, but not among the fast tests
 
 
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        pytest.param(name, seed, marks=[pytest.mark.slow] if seed or name in TRAINED else [])
+        pytest.param(name, seed, marks=[pytest.mark.slow] if seed or name in LATE else [])
         for name in lab.LABS
         for seed in ((0,) if name in TRAINED else (0, 1, 2))
     ],

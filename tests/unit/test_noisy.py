@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conftest import small
+from conftest import late, small
 from swingup import counters
 from swingup.critics import QNetwork
 from swingup.envs import make
@@ -137,7 +137,7 @@ def agent(name: str) -> tuple[Any, Any]:
     return algo, kind(**none | {"params": params, "target": target, "noise_key": jax.random.key(5)})
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", late(FAMILY, "dqn"))
 def test_the_loss_is_that_of_two_networks_with_their_own_noise(name: str) -> None:
     """Online and target networks are perturbed apart; gradients reach the deviations of the first alone."""
     algo, learner = agent(name)
@@ -164,7 +164,7 @@ def test_the_loss_is_that_of_two_networks_with_their_own_noise(name: str) -> Non
     assert not any(np.any(np.asarray(x)) for x in jax.tree.leaves(grads[1]))
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", late(FAMILY, "c51"))
 def test_noise_in_the_weights_explores_and_evaluation_uses_the_means(name: str) -> None:
     """Each environment has its own noise; ε is 0, and without noise the means decide."""
     algo, learner = agent(name)

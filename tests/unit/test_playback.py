@@ -14,6 +14,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from PIL import Image
 
+from conftest import late
 from swingup import filming, opengl, playback, stage
 from swingup.config import Experiment
 from swingup.envs import Hosted, make, opened
@@ -396,7 +397,7 @@ AGAIN = {
 }
 
 
-@pytest.mark.parametrize("name", [*AGAIN, Walk], ids=str)
+@pytest.mark.parametrize("name", late([*AGAIN, Walk], "CartPole-v1", "gymnasium:CartPole-v1"), ids=str)
 def test_best_median_and_worst_are_the_evaluations_own(tmp_path, name):
     if name == "envpool:CartPole-v1" and importlib.util.find_spec("envpool") is None:
         return

@@ -288,7 +288,8 @@ def test_a_memory_needs_a_window_and_a_known_name() -> None:
         small("ppo", memory="lsmt")
 
 
-@pytest.mark.parametrize("name", ["lstm", pytest.param("attention", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "attention"])
 def test_ppo_trains_saves_and_resumes_with_each_memory_M6(name: str, tmp_path: Any) -> None:
     """All parts of the network move; two iterations are one, saved, loaded, and one more; settings survive JSON."""
     algo = small("ppo", memory=name, hidden=(8,), num_envs=2, num_steps=4, epochs=1)

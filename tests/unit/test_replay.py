@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import late
 from swingup import budget, driver, priorities, replay
 from swingup.algos.dqn import DQN
 from swingup.envs import make
@@ -225,7 +226,7 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], says: str) -> 
         DQN(**changes)
 
 
-@pytest.mark.parametrize("num_envs", [1, 2, 8])
+@pytest.mark.parametrize("num_envs", late([1, 2, 8], 2))
 def test_replay_ratio_is_the_same_for_any_number_of_environments(num_envs: int) -> None:
     """Gradient steps per env step, not per step of the whole vector."""
     algo = DQN(num_envs=num_envs, num_steps=8, replay_ratio=0.5, warmup=32, hidden=(4,), replay_size=256)

@@ -22,7 +22,7 @@ import pytest
 import test_policy_gradient as pg
 from scipy import stats
 
-from conftest import small
+from conftest import late, small
 from swingup import driver, exact, recap, replay
 from swingup.algos.dqn import DQN
 from swingup.bellman import fixed_point, optimality_q, optimality_v
@@ -889,7 +889,7 @@ def test_code_and_tests_of_the_table_exist(name: str) -> None:
 EXACT = *range(25, 36), 10, 51  # in float64
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", late(ITEMS, *(name for name in ITEMS if name not in ("M6", "M42"))))
 def test_the_table_says_what_is_measured(name: str) -> None:
     with jax.enable_x64(int(name[1:]) in EXACT):
         found = row(name, ITEMS[name].measure())
