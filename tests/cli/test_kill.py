@@ -49,11 +49,11 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, out
 
 
+@pytest.mark.slow  # the fast tests have test_resume_is_exact, and Ctrl-C in test_life.py
 @pytest.mark.parametrize(
     ("whole", "how"),  # Ctrl-C and SIGTERM are caught by the same code whatever the environment
-    [pytest.param("Breakout-MinAtar", signal.SIGKILL, marks=pytest.mark.slow)]
-    + [("CartPole-v1", signal.SIGKILL)]
-    + [pytest.param("CartPole-v1", how, marks=pytest.mark.slow) for how in (signal.SIGTERM, signal.SIGINT)],
+    [("Breakout-MinAtar", signal.SIGKILL)]
+    + [("CartPole-v1", how) for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)],
     indirect=["whole"],
 )
 def test_stopped_run_resumes_to_the_same_bits(

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_probes import ITERATIONS, SETTINGS, SLOW
+from test_probes import ITERATIONS, SETTINGS
 
-from conftest import SEEDS, half_of
+from conftest import SEEDS, half_of, late
 from swingup import driver, exact
 from swingup.algos import algorithm
 from swingup.critics import each
@@ -65,7 +65,7 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     )
 
 
-DEEP = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETTINGS]
+DEEP = late(SETTINGS, "dqn")  # PPO, as DQN, is among the fast tests of the probes
 
 
 def missed(name: str, seeds: Sequence[int] = SEEDS) -> np.ndarray:

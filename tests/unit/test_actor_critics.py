@@ -234,6 +234,7 @@ def test_td3_delays_in_gradient_steps_C16(steps: int, delay: int) -> None:
         assert same_bits(*still) != moves
 
 
+@pytest.mark.slow
 def test_td3_one_by_one_is_td3_in_blocks() -> None:
     """The same gradient steps from the same keys, whichever way they are compiled."""
     algo = small("td3", num_envs=2, num_steps=2, replay_ratio=1.0, delay=2)

@@ -50,6 +50,7 @@ def test_a_seed_among_others_equals_its_single_run():
         assert both.result["final_return"][i] == alone.result["final_return"][0]
 
 
+@pytest.mark.slow
 def test_a_learning_rate_for_each_seed_is_the_run_with_that_rate():
     rates = np.array([1e-2, 1e-4], np.float32)
     env = Hosted(make("CartPole-v1", 2))  # type: ignore[arg-type]

@@ -155,7 +155,7 @@ def test_an_object_that_cannot_be_copied_is_refused_before_training_or_used_afte
     np.testing.assert_array_equal(run.final_return, [10.0])
 
 
-@pytest.mark.parametrize("num_envs", [2, 3])
+@pytest.mark.parametrize("num_envs", late([2, 3], 3))
 def test_a_vector_environment_is_evaluated_in_rounds_of_its_size(num_envs: int, tmp_path: Path) -> None:
     env = gymnasium.vector.SyncVectorEnv([Line] * num_envs)
     algo = swingup.PPO(num_envs=num_envs, num_steps=4, num_minibatches=1, epochs=1, hidden=(4,))

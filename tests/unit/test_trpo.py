@@ -13,6 +13,7 @@ from scipy.special import log_softmax, softmax
 from test_ppo_loss import ACTIONS, ENV, OBS, double, flat, mlp, network
 from test_vpg import a_rollout, central_differences, slow_weights
 
+from conftest import late
 from swingup import driver
 from swingup.algos.ppo import PPO
 from swingup.algos.trpo import TRPO, Batch, Learner, divergence, fisher_product, split
@@ -98,7 +99,7 @@ def test_the_divergence_is_kl_of_old_to_new_for_every_distribution_C10(kind):
 # --- Fisher products and conjugate gradient
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", late(KINDS, "discrete"))
 def test_fisher_products_are_finite_differences_of_the_divergences_gradient_M37(kind):
     """(F + damping) v against (∇KL(θ + h v) - ∇KL(θ - h v)) / 2h, in float64, for several v."""
     with jax.enable_x64(True):
@@ -216,7 +217,7 @@ def slow_search(algo, net, b):
     return 0.0, flat(net)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", late(KINDS, "discrete"))
 @pytest.mark.parametrize("delta", [0.01, 0.3, 3.0, 30.0])
 def test_the_accepted_step_improves_and_keeps_the_bound_M37(kind, delta):
     """Over several batches: and it is the first on the list that does, as a Python loop finds it."""
