@@ -299,12 +299,15 @@ def test_msbe_M22(seed: int) -> None:
     mean = (m.transition * target).sum(-1)
     variance = (m.transition * (target - mean[..., None]) ** 2).sum(-1)
     assert exact.mean_squared_bellman_error(m, q, weight) == pytest.approx((weight * variance).sum())
-    assert exact.mean_squared_bellman_error(m, q) > 1e-3
+    alive = variance[~m.terminal]
+    assert exact.mean_squared_bellman_error(m, q) == pytest.approx(alive.mean())
     rng = np.random.default_rng(seed)
     sure = mdp(np.eye(5)[rng.integers(0, 5, (5, 3))], rng.normal(size=(5, 3)), m.start, [4], 0.9)
     q = exact.optimal_action_value(sure)
     assert exact.mean_squared_bellman_error(sure, q) == pytest.approx(0, abs=1e-18)
-    assert exact.mean_squared_bellman_error(sure, q + np.eye(15)[0].reshape(5, 3)) > 1e-3
+    # A value that is 1 too high is wrong by 1 - γ at least, where the action leads back to its own state.
+    wrong = exact.mean_squared_bellman_error(sure, q + np.eye(15)[0].reshape(5, 3))
+    assert wrong > 0.99 * (1 - sure.gamma) ** 2 / 12
 
 
 @pytest.mark.parametrize("seed", range(3))
