@@ -95,7 +95,7 @@ BITFLIP = DQN(
     hindsight=4,
     hidden=(128,),
 )
-# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51, but for noisy networks: ε-greedy in their place.
+# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51.
 RAINBOW: dict[str, Any] = {
     "double": True,
     "dueling": True,
@@ -103,6 +103,7 @@ RAINBOW: dict[str, Any] = {
     "prioritised": True,
     "alpha": 0.5,
     "beta": 0.7,
+    "noisy": True,
 }
 
 PRESETS: dict[tuple[str, str], Preset] = {
