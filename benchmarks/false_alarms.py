@@ -4,7 +4,7 @@
 
 A test of learning trains eight seeds side by side and fails where more than half of them miss a bound
 (`half_of` in tests/conftest.py). This measures how many of S seeds miss any bound of a test. Of the probability p
-that a seed misses we then know a Beta distribution, with parameters misses + 1/2 and S - misses + 1/2 (Jeffreys' prior),
+that a seed misses we then know a Beta distribution: its parameters are misses + 1/2 and S - misses + 1/2 (Jeffreys),
 and the test's risk is the mean over it of Σ_k≥5 C(8, k) p^k (1 - p)^(8 - k), the probability that five or more of
 eight seeds miss. That any bound is missed is more likely than that one is, so it is too high rather than too low. The
 sum over all tests is what a whole run of them risks. Results go to benchmarks/results/false-alarms.md.

@@ -122,6 +122,28 @@ SMALL: dict[str, dict[str, Any]] = {
 faulthandler.dump_traceback_later(3600, exit=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--reseed", type=int, default=0, help="other random numbers in every test: 0 for its own"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--reseed K` every key and generator is another: right code must pass with any."""
+    k = config.getoption("--reseed")
+    if not k:
+        return
+    key, generator = jax.random.key, np.random.default_rng
+
+    def other_key(seed: Any, **how: Any) -> jax.Array:
+        return jax.random.fold_in(key(seed, **how), k)
+
+    def other_generator(seed: Any = None) -> np.random.Generator:
+        return generator([seed, k] if isinstance(seed, int) else seed)
+
+    jax.random.key, np.random.default_rng = other_key, other_generator
+
+
 def small(name: str, **changes: Any) -> Any:
     """An algorithm with small settings."""
     return algorithm(name)(**(SMALL[name] | changes))
@@ -182,6 +204,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs compiled by tests, and by the commands they start, are kept together for the session."""
     base = tmp_path_factory.getbasetemp()  # each worker of pytest-xdist has its own, in one of the session
     cache = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "jax-cache")
+    cache = os.environ.get("SWINGUP_TEST_CACHE", cache)  # benchmarks/mutants.py: one for all of its sessions
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
