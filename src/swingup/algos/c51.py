@@ -6,8 +6,8 @@ spaced from v_min to v_max. The target is the distribution of r + γ Z(s', a*), 
     L(θ) = -E[ Σ_i m_i log p_i(s, a) ],      m = projection of (r + γ (1 - terminated) z_j, p_j⁻(s', a*))
     a* = argmax_a' Σ_j z_j p_j⁻(s', a')
 
-The rest, the options too, is `dqn.py`: with `double`, `dueling`, `n_step`, `prioritised` and `noisy` on it is Rainbow
-(Hessel et al. 2018), and priorities are of the cross-entropy's excess, KL(m || p), as there.
+The rest, the options too, is `dqn.py`: with `double`, `dueling`, `n_step`, `prioritised` and `noisy` on, and ε at 0, it
+is Rainbow (Hessel et al. 2018), and priorities are of the cross-entropy's excess, KL(m || p), as there.
 
 Differs from the paper in what `dqn.py` differs in; the paper uses Adam with eps 0.01 / 32.
 """
@@ -70,7 +70,7 @@ class C51:
     v_max: float = 10.0  # the highest
     double: bool = False  # the online network chooses the action that the target network judges
     dueling: bool = False  # Q = V + A - mean(A)
-    noisy: bool = False  # noise in the weights explores, whose size is learnt; ε is 0 then
+    noisy: bool = False  # noise in the weights, whose size is learnt, explores beside ε
     n_step: Count = 1  # n: rewards before the bootstrap
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
     alpha: NonNegative = 0.6  # α: of the priorities; 0 is uniform
@@ -209,8 +209,6 @@ class C51:
 
     def epsilon(self, env_steps: Array) -> Array:
         """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
-        if self.noisy:
-            return jnp.float32(0)
         done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 

@@ -70,7 +70,7 @@ class DQN:
     )
     double: bool = False  # the online network chooses the action that the target network judges
     dueling: bool = False  # Q = V + A - mean(A)
-    noisy: bool = False  # noise in the weights explores, whose size is learnt; ε is 0 then
+    noisy: bool = False  # noise in the weights, whose size is learnt, explores beside ε
     n_step: Count = 1  # n: rewards before the bootstrap
     prioritised: bool = False  # draw transitions in proportion to |TD error|^alpha
     alpha: NonNegative = 0.6  # α: of the priorities; 0 is uniform
@@ -199,8 +199,6 @@ class DQN:
 
     def epsilon(self, env_steps: Array) -> Array:
         """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
-        if self.noisy:
-            return jnp.float32(0)
         done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 

@@ -25,7 +25,7 @@ from jax import Array
 
 from swingup import counters, replay
 from swingup.counters import Counter
-from swingup.critics import Actor, Critic, each, twins
+from swingup.critics import Actor, Critic, each, smaller, twins
 from swingup.distributions import TanhNormal
 from swingup.normalise import Moments, merge, normalise
 from swingup.observations import check_body, obs_moments
@@ -180,7 +180,7 @@ class SAC:
     ) -> tuple[Array, dict[str, Array]]:
         """L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
         next_action, logp = self.policy(actor, b.next_obs).sample_and_log_prob(key)
-        bootstrap = each(target, b.next_obs, next_action).min(0) - alpha * logp
+        bootstrap = smaller(each(target, b.next_obs, next_action)) - alpha * logp
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
         q = each(critic, b.obs, b.action)
         loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q).sum(0))
@@ -191,7 +191,7 @@ class SAC:
     ) -> tuple[Array, Array]:
         """L(π), to be minimised, and an estimate of the entropy. The critics stay as they are."""
         action, logp = self.policy(actor, b.obs).sample_and_log_prob(key)
-        return jnp.mean(alpha * logp - each(critic, b.obs, action).min(0)), -logp.mean()
+        return jnp.mean(alpha * logp - smaller(each(critic, b.obs, action))), -logp.mean()
 
     def alpha_loss(self, log_alpha: Array, entropy: Array, dimensions: int) -> Array:
         """L(α), to be minimised: α falls while there is more entropy than is aimed at."""

@@ -20,7 +20,7 @@ from jax import Array
 
 from swingup import counters, replay
 from swingup.counters import Counter
-from swingup.critics import QNetwork, twins
+from swingup.critics import QNetwork, smaller, twins
 from swingup.distributions import Categorical
 from swingup.normalise import Moments, merge, normalise
 from swingup.observations import check_body, obs_moments
@@ -167,7 +167,7 @@ class SACDiscrete:
     ) -> tuple[Array, dict[str, Array]]:
         """L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
         logp = jax.nn.log_softmax(actor(b.next_obs))
-        soft = every(target, b.next_obs).min(0) - alpha * logp
+        soft = smaller(every(target, b.next_obs)) - alpha * logp
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, jnp.sum(jnp.exp(logp) * soft, -1))
         q = jnp.take_along_axis(every(critic, b.obs), b.action[None, :, None], -1)[..., 0]
         loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q).sum(0))
@@ -177,7 +177,7 @@ class SACDiscrete:
         """L(π), to be minimised, and the entropy. The critics stay as they are."""
         logp = jax.nn.log_softmax(actor(b.obs))
         entropy = -jnp.sum(jnp.exp(logp) * logp, -1)
-        q = jax.lax.stop_gradient(every(critic, b.obs).min(0))
+        q = jax.lax.stop_gradient(smaller(every(critic, b.obs)))
         return jnp.mean(jnp.sum(jnp.exp(logp) * (alpha * logp - q), -1)), entropy.mean()
 
     def alpha_loss(self, log_alpha: Array, entropy: Array, actions: int) -> Array:

@@ -27,7 +27,7 @@ from jax import Array
 
 from swingup import counters, replay
 from swingup.counters import Counter
-from swingup.critics import Actor, Critic, each, twins
+from swingup.critics import Actor, Critic, each, smaller, twins
 from swingup.normalise import Moments, merge, normalise
 from swingup.observations import check_body, obs_moments
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
@@ -201,7 +201,7 @@ class TD3:
         next_action = jnp.tanh(target.actor(b.next_obs))
         epsilon = self.smoothing * jax.random.normal(key, next_action.shape)
         epsilon = jnp.clip(epsilon, -self.smoothing_clip, self.smoothing_clip)
-        bootstrap = each(target.critic, b.next_obs, jnp.clip(next_action + epsilon, -1, 1)).min(0)
+        bootstrap = smaller(each(target.critic, b.next_obs, jnp.clip(next_action + epsilon, -1, 1)))
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
         q = each(critic, b.obs, b.action)
         loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q).sum(0))
