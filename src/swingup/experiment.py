@@ -36,6 +36,11 @@ class Run:
     rows: list[dict[str, float]] = field(repr=False)
     result: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    iteration: int = 0  # iterations that it has trained
+    seconds: float = 0.0  # of training
+    window: dict[str, np.ndarray] = field(
+        default_factory=dict, repr=False
+    )  # those since the last row, [S, n]
 
     @property
     def final_return(self) -> np.ndarray:
@@ -104,9 +109,7 @@ class Run:
         path = prepare(Path(path))
         write_config(self.experiment, path, new=True)
         files.write_atomic(path / "metrics.csv", to_csv(self.rows, header=True).encode())
-        iteration = int(self.rows[-1]["iteration"]) if self.rows else 0
-        seconds = self.result.get("run_seconds", 0.0)
-        session.save_state(self.experiment, path, self.state, iteration, seconds, {})
+        session.save_state(self.experiment, path, self.state, self.iteration, self.seconds, self.window)
         if self.result:
             files.write_json(path / "result.json", self.result)
         return path
@@ -169,13 +172,14 @@ def load(path: str | Path, *, env: Any = None) -> Run:
     state, manifest = restore(experiment, path)
     done = (path / "result.json").exists()
     result = files.read_json(path / "result.json", error=ConfigError) if done else {}
-    return Run(experiment, state, read_rows(path, manifest["step"]), result, path)
+    done, seconds = manifest["step"], float(manifest["meta"].get("run_seconds", 0.0))
+    return Run(experiment, state, read_rows(path, done), result, path, done, seconds, manifest["extra"])
 
 
 def execute(experiment: Experiment, path: Path | None, **how: Any) -> Run:
     """Train and evaluate an experiment, in its directory if it has one: see `session.execute`."""
     state, done, result = session.execute(experiment, path, **how)
-    return Run(experiment, state, done.log.rows, result, path)
+    return Run(experiment, state, done.log.rows, result, path, experiment.iterations, result["run_seconds"])
 
 
 def restore(experiment: Experiment, path: Path) -> tuple[State, dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Running statistics: of observations, and of the discounted return that scales rewards.
 
-The statistics are part of the learner's state. They change once per collected sample, after the update
-that used them, so that the policy which acted and the policy in the loss see the same numbers; evaluation
-only reads them. Statistics that are None are switched off: every function here then leaves values as they are.
+The statistics are part of the learner's state. They change once per collected sample; evaluation only reads them.
+On-policy algorithms change them after the update that used them, so that the policy which acted and the policy in the
+loss see the same numbers. Those with a replay change them when it takes the rollout, because a batch is normalised when
+it is drawn. Statistics that are None are switched off: every function here then leaves values as they are.
 """
 
 from typing import NamedTuple, overload

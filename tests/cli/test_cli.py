@@ -12,6 +12,7 @@ import pytest
 import swingup
 from swingup import cli
 from swingup.callbacks import from_csv
+from swingup.statistics import mean_ci
 
 TINY = ["--num-envs", "4", "--num-steps", "32", "--epochs", "2", "--hidden", "16", "16"]
 TINY += ["--episodes", "100"]
@@ -87,12 +88,21 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
 
 def test_header_and_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Device, seeds, directory, differing settings; at the end scores, interval and next commands."""
+    """Device, seeds, directory, differing settings; at the end scores, interval over seeds and next commands."""
     args = ["--env-steps", "256", "--seeds", "3", "--lr", "0.002", "--out", tmp_path / "r", *TINY]
     code, out, _ = command(capsys, "train", "ppo", "CartPole-v1", *args)
     assert code == 0
-    for part in ("device", "seeds       0 to 2", str(tmp_path / "r"), "lr=0.002", "preset", "95 % CI"):
-        assert part in out
+    lines = out.splitlines()
+    assert any(line.split() == ["seeds", "0", "to", "2"] for line in lines)
+    assert any(line.startswith("device      cpu") for line in lines)
+    assert f"directory   {tmp_path / 'r'}" in lines
+    (changed,) = (line.split() for line in lines if "lr=0.002" in line)
+    assert {"num_steps=32", "epochs=2", "hidden=[16,"} <= set(changed)
+    scores = np.array(json.loads((tmp_path / "r" / "result.json").read_text())["final_return"])
+    low, high = mean_ci(scores)
+    assert f"mean over 3 seeds   {scores.mean():.1f}, 95 % CI [{low:.1f}, {high:.1f}]" in lines
+    each = next(line for line in lines if line.startswith("final return per seed (100 greedy episodes each)"))
+    assert each.split(")")[1].split() == [f"{x:.1f}" for x in scores]
     assert f"swingup play {tmp_path / 'r'}" in out
     assert "256 / 256 env steps" in out
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnax.environments.classic_control.cartpole import CartPole
 
 from swingup.envs import Hosted, Vec, identity, make, opened
+from swingup.envs.adapters.gymnax import GymnaxEnv
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Discrete
 from swingup.types import Transition
@@ -237,6 +239,7 @@ TOLD_APART = [
     (gymnasium.wrappers.TimeLimit(Line(), 8), gymnasium.wrappers.TimeLimit(Line(), 9)),
     (make(lambda: Line(8), 2), make(lambda: Line(9), 2)),
     (SyncVectorEnv([with_length(8)]), SyncVectorEnv([with_length(9)])),
+    (GymnaxEnv(CartPole()), GymnaxEnv(CartPole(), CartPole().default_params.replace(gravity=1.6))),
     ("gymnasium:Pendulum-v1", "gymnasium:Pendulum-v1?g=9"),
     (make("gymnasium:Pendulum-v1", 1), make("gymnasium:Pendulum-v1?g=9", 1)),
 ]
@@ -260,6 +263,7 @@ def test_environments_that_differ_have_names_that_differ(pair):
         (make(Line, 3), f"custom:{HERE}.Line"),
         (Vec(OnDevice(8), 3), identity(OnDevice(8))),
         (make("CartPole-v1", 3), "gymnax:CartPole-v1"),
+        (GymnaxEnv(CartPole()), identity(CartPole())),
         (make("gymnasium:Pendulum-v1?g=9", 3), "gymnasium:Pendulum-v1?g=9"),
         ("Ant-v5?a=b:c&d=1", "gymnasium:Ant-v5?a=b:c&d=1"),
     ],

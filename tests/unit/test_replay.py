@@ -311,19 +311,30 @@ def test_prioritised_draws_and_weights_follow_the_paper() -> None:
 
 
 def test_new_transitions_get_the_highest_priority_and_the_head_none() -> None:
-    world = World(2, "stack", 0)
+    """Against a dictionary: what was learnt from has |δ| + 1e-6 to the α, what is new the highest of all so far."""
+    world, rng = World(2, "stack", 0), np.random.default_rng(1)
     memory = replay.memory(world.env, 20)
-    p = priorities.priorities(memory.words.shape[0] * 2)
+    rows = memory.words.shape[0]
+    p = priorities.priorities(rows * 2)
+    expected: dict[int, float] = {}
+    highest, pushed = 1.0, 0
     for t in (3, 7, 7):
         memory = add(memory, world.play(t))
         p = priorities.enter(p, *replay.written(memory, t))
-        p = priorities.update(p, replay.draw(memory, jax.random.key(t), 4), jnp.full(4, 5.0), 1.0)
-    leaves = np.asarray(p.tree.levels[0])[: memory.words.shape[0] * 2]
-    rows = memory.words.shape[0]
-    drawable = [(q % rows) * 2 + i for q in range(17 - int(memory.size), 17) for i in range(2)]
-    assert (leaves[drawable] > 0).all()
-    assert (np.delete(leaves, drawable) == 0).all()
-    np.testing.assert_allclose(float(p.highest), 5.0, rtol=1e-5)
+        pushed += t
+        new = {(q % rows) * 2 + i: highest for q in range(pushed - t, pushed) for i in range(2)}
+        kept = [(q % rows) * 2 + i for q in range(pushed - int(memory.size), pushed) for i in range(2)]
+        expected = {place: x for place, x in (expected | new).items() if place in kept}
+        index = rng.permutation(kept)[:4]
+        error = rng.normal(0, 3, 4).astype(np.float32)
+        p = priorities.update(p, jnp.asarray(index), jnp.asarray(error), 0.7)
+        values = (np.abs(error) + 1e-6) ** 0.7
+        expected |= dict(zip(index.tolist(), values.tolist(), strict=True))
+        highest = max(highest, values.max())
+        leaves = np.asarray(p.tree.levels[0])[: rows * 2]
+        np.testing.assert_allclose(leaves, [expected.get(i, 0.0) for i in range(rows * 2)], rtol=1e-5)
+        np.testing.assert_allclose(float(p.highest), highest, rtol=1e-5)
+    assert len(set(expected.values())) > 4
 
 
 def test_the_replay_under_vmap_is_each_seeds_own() -> None:

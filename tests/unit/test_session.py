@@ -384,7 +384,7 @@ def test_a_window_of_any_size_is_saved_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -> None:
-    """Rows every 4 iterations, stopped after 26: the window of two goes through the file."""
+    """Rows every 4 iterations, stopped after 26: the window of two goes through the file, and through a copy of it."""
     how: dict[str, Any] = {"env_steps": 400, "log_interval": 4, "checkpoint_interval": 3, "seeds": 2}
     whole = train("CartPole-v1", out=tmp_path / "whole", **how)
     with pytest.MonkeyPatch.context() as patch:
@@ -394,12 +394,18 @@ def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -
     e = config.read_config(tmp_path / "stopped")
     manifest = checkpoint.load(tmp_path / "stopped" / "checkpoints", outline.shapes(e))[1]
     assert manifest["extra"]["ep/count"].shape == (2, manifest["step"] % 4)
-    again = experiment.resume(tmp_path / "stopped")
+    loaded = swingup.load(tmp_path / "stopped")
+    loaded.save(tmp_path / "copy")
+    assert loaded.iteration == manifest["step"]
+    assert loaded.seconds > 0
+    again, copy = (experiment.resume(tmp_path / name) for name in ("stopped", "copy"))
     assert same_bits(again.state, whole.state)
-    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in r] for r in (again.rows, whole.rows)]
-    np.testing.assert_equal(*rows)
-    digests = [checkpoint.digest(tmp_path / d / "checkpoints") for d in ("stopped", "whole")]
-    assert digests[0] == digests[1]
+    runs = whole, again, copy
+    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.rows] for run in runs]
+    np.testing.assert_equal(rows[1], rows[0])
+    np.testing.assert_equal(rows[2], rows[0])
+    digests = [checkpoint.digest(tmp_path / d / "checkpoints") for d in ("stopped", "copy", "whole")]
+    assert len(set(digests)) == 1
 
 
 def stop_after(iteration: int) -> Any:

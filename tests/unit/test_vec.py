@@ -206,7 +206,11 @@ def test_training_draws_distinct_numbers_for_every_seed_environment_and_step_C21
 
 def test_purposes_and_seeds_have_their_own_root_keys_C21():
     """Evaluation never replays training's numbers, and a vmapped seed is the seed itself."""
-    purposes = ("train", "evaluate", "render")
+    purposes = (
+        "train",
+        "warm-up",
+        "final evaluation",
+    )  # that these are all, test_keys.py reads from the source
     keys = [driver.root_key(seed, p) for p in purposes for seed in range(100)]
     assert distinct(jnp.stack([jax.random.key_data(k) for k in keys])) == 300
     together = jax.vmap(lambda seed: driver.root_key(seed, "train"))(jnp.arange(3))

@@ -35,8 +35,11 @@ def described(source: Any, depth: int = 0) -> str:
     if depth > DEPTH:
         return _named(type(source))
     below = functools.partial(described, depth=depth + 1)
-    if isinstance(source, Vec | Hosted | GymnaxEnv):
+    if isinstance(source, Vec | Hosted):
         return described(source.env, depth)
+    if isinstance(source, GymnaxEnv):
+        usual, params = below(getattr(source.env, "default_params", None)), below(source.params)
+        return described(source.env, depth) + (f"|{params}" if params != usual else "")
     if isinstance(source, HostVec):
         return described(source.source, depth)
     if isinstance(source, functools.partial):
