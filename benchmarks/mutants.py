@@ -1,0 +1,213 @@
+"""Mistakes put into the code on purpose, one at a time: does the fast suite see each?
+
+    python benchmarks/mutants.py                 all of benchmarks/mutants.toml, two at once
+    python benchmarks/mutants.py --only td3      those whose name or file contains the text
+    python benchmarks/mutants.py --check         run no test: does each apply to the code, and does it still import?
+    python benchmarks/mutants.py --luck          the tests that killed, on right code, with four other seeds each
+    python benchmarks/mutants.py --at COMMIT     on the code and with the tests of another commit
+
+Each mutant replaces one piece of text, which must occur once, in a scratch copy of the package. Then its tests run
+until one fails. A mutant that no test kills is a mistake that could be made tomorrow without anybody's noticing.
+Results go to benchmarks/results/mutants.json and .md; mutants with a result there whose text and tests are unchanged
+are not run again, unless `--again`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+ZOO = Path(__file__).with_suffix(".toml")
+RESULTS = ROOT / "benchmarks" / "results"
+SECONDS = 900  # for the tests of one mutant
+RESEEDINGS = range(1, 5)
+FASTER = "--xla_cpu_use_fusion_emitters=false"  # what `make test` sets
+
+Mutant = dict[str, Any]  # name, file, old, new, tests: see the first lines of mutants.toml
+
+
+def zoo() -> list[Mutant]:
+    return tomllib.loads(ZOO.read_text())["mutant"]
+
+
+def identity(m: Mutant) -> str:
+    return hashlib.sha256(json.dumps(m, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def applied(m: Mutant, root: Path, scratch: Path) -> Path:
+    """A copy of the package with the mistake in it: the folder for PYTHONPATH."""
+    shutil.copytree(root / "src", scratch / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    target = scratch / "src" / "swingup" / m["file"]
+    text = target.read_text() if target.exists() else ""
+    if (count := text.count(m["old"])) != 1:
+        raise ValueError(f"its text occurs {count} times in {m['file']}, not once")
+    if m["old"] == m["new"]:
+        raise ValueError("it changes nothing")
+    target.write_text(text.replace(m["old"], m["new"]))
+    return scratch / "src"
+
+
+def environment(package: Path | None, cache: Path) -> dict[str, str]:
+    flags = os.environ.get("XLA_FLAGS", "")
+    changes = {"XLA_FLAGS": f"{FASTER} {flags}", "SWINGUP_TEST_CACHE": str(cache), "NPROC": "1"}
+    path = {"PYTHONPATH": str(package)} if package else {}
+    return os.environ | changes | path
+
+
+def pytest(tests: list[str], root: Path, env: dict[str, str], *options: str) -> tuple[list[str], str, int]:
+    """The tests that failed, what was printed, and pytest's exit code."""
+    there = [t for t in tests if (root / t.partition("::")[0]).exists()]
+    if not there:
+        return [], "none of its tests exists", 5
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-m", "not slow", "-p", "no:cacheprovider"]
+    with tempfile.TemporaryDirectory() as base:
+        where = ["--basetemp", f"{base}/pytest"]
+        done = subprocess.run(
+            [*command, *where, *options, *there], cwd=root, env=env, capture_output=True, text=True
+        )
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    return failed, done.stdout + done.stderr, done.returncode
+
+
+def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:
+    """Run its tests until one fails."""
+    began = time.monotonic()
+    found = {"name": m["name"], "file": m["file"], "identity": identity(m)}
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            package = applied(m, root, Path(scratch))
+        except ValueError as error:
+            return found | {"killed_by": None, "seconds": 0.0, "note": str(error)}
+        env = environment(package, cache)
+        failed, text, code = pytest(m["tests"], root, env, "-x", "--timeout", str(SECONDS))
+    seconds = round(time.monotonic() - began, 1)
+    # 1: tests failed. Else nothing was shown: 2 and more are errors of pytest's use, or no test at all.
+    killer = failed[0] if code == 1 and failed else None
+    note = "" if code in (0, 1) else text.strip().splitlines()[-1][:200]
+    return found | {"killed_by": killer, "seconds": seconds, "note": note}
+
+
+def check(m: Mutant) -> str:
+    """Why this is no mutant; an empty text if it is one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            package = applied(m, ROOT, Path(scratch))
+        except ValueError as error:
+            return str(error)
+        missing = [t for t in m["tests"] if not (ROOT / t.partition("::")[0]).exists()]
+        if missing:
+            return f"no such tests: {missing}"
+        module = "swingup." + m["file"].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {module}"],
+            env=environment(package, Path(scratch) / "cache"),
+            capture_output=True,
+            text=True,
+        )
+        return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def luck(results: list[dict[str, Any]], cache: Path) -> dict[str, list[int]]:
+    """Tests that killed and fail on right code for some reseeding: {test: reseedings}."""
+    killers = sorted({r["killed_by"] for r in results if r["killed_by"]})
+    unlucky: dict[str, list[int]] = {}
+    for k in RESEEDINGS:
+        failed, text, code = pytest(
+            killers, ROOT, environment(None, cache), "--reseed", str(k), "--hypothesis-seed", str(k)
+        )
+        print(f"reseeding {k}: {text.strip().splitlines()[-1]}", flush=True)
+        if code > 1:
+            raise SystemExit(text)
+        for test in failed:
+            unlucky.setdefault(test, []).append(k)
+    return unlucky
+
+
+def table(results: list[dict[str, Any]], command: str, unlucky: dict[str, list[int]] | None) -> str:
+    killed = sum(r["killed_by"] is not None for r in results)
+    lines = [
+        "# Mistakes put into the code, and the tests that saw them",
+        "",
+        f"`{command}`: {killed} of {len(results)} killed by the fast suite ({killed / len(results):.0%}).",
+    ]
+    if unlucky is not None:
+        few = ", ".join(f"{test} ({ks})" for test, ks in unlucky.items()) or "none"
+        lines.append(f"Tests that killed and fail on right code with one of four other seeds: {few}.")
+    lines += ["", "| mistake | file | killed by | seconds |", "|---|---|---|---|"]
+    for r in results:
+        by = f"`{r['killed_by']}`" if r["killed_by"] else f"**nothing** {r['note']}".strip()
+        lines.append(f"| {r['name']} | {r['file']} | {by} | {r['seconds']:.0f} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--luck", action="store_true")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--at", metavar="COMMIT")
+    o = parser.parse_args()
+    mutants = [m for m in zoo() if not o.only or any(x in m["name"] + m["file"] for x in o.only)]
+    if o.check:
+        wrong = {m["name"]: why for m in mutants if (why := check(m))}
+        names = [m["name"] for m in zoo()]
+        wrong |= {name: "its name occurs twice" for name in names if names.count(name) > 1}
+        print("\n".join(f"{name}: {why}" for name, why in wrong.items()) or f"{len(mutants)} mutants")
+        raise SystemExit(bool(wrong))
+    out = RESULTS / f"mutants{'-' + o.at if o.at else ''}.json"
+    stored = json.loads(out.read_text()) if out.exists() else {"results": {}, "unlucky": None}
+    with tempfile.TemporaryDirectory() as temporary:
+        root, cache = ROOT, Path(temporary) / "cache"
+        if o.at:
+            root = Path(temporary) / "at"
+            root.mkdir()
+            archive = subprocess.run(
+                ["git", "archive", o.at], cwd=ROOT, check=True, capture_output=True
+            ).stdout
+            subprocess.run(["tar", "-x", "-C", str(root)], input=archive, check=True)
+        if o.luck:
+            stored["unlucky"] = luck(list(stored["results"].values()), cache)
+        else:
+            todo = [
+                m
+                for m in mutants
+                if o.again or stored["results"].get(m["name"], {}).get("identity") != identity(m)
+            ]
+            with ThreadPoolExecutor(o.jobs) as pool:
+                for r in pool.map(lambda m: kill(m, root, cache), todo):
+                    print(
+                        f"{r['seconds']:6.0f} s  {r['name']}: {r['killed_by'] or 'SURVIVES ' + r['note']}",
+                        flush=True,
+                    )
+                    stored["results"][r["name"]] = r
+                    out.write_text(json.dumps(stored, indent=1) + "\n")
+    known = [stored["results"][m["name"]] for m in zoo() if m["name"] in stored["results"]]
+    stored["results"] = {r["name"]: r for r in known}
+    out.write_text(json.dumps(stored, indent=1) + "\n")
+    command = "make mutants" if not o.at else f"python benchmarks/mutants.py --at {o.at}"
+    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"]))
+    survivors = [r["name"] for r in known if not r["killed_by"]]
+    print(
+        f"{len(known) - len(survivors)} of {len(known)} killed"
+        + "".join(f"\nsurvives: {x}" for x in survivors)
+    )
+    raise SystemExit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()
