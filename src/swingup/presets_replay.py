@@ -95,7 +95,8 @@ BITFLIP = DQN(
     hindsight=4,
     hidden=(128,),
 )
-# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51.
+# What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51. It has no ε beside the noise in the weights; here ε
+# stays, because an agent whose noise has shrunk repeats one episode for ever where the environment is deterministic.
 RAINBOW: dict[str, Any] = {
     "double": True,
     "dueling": True,
@@ -159,8 +160,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("c51", "gymnax:Breakout-MinAtar"): Preset(
         made(C51, MINATAR | RAINBOW, v_min=0.0, v_max=25.0),
         env_steps=1_000_000,
-        result="28.0, one seed",
-        tuned=False,
+        result="mean 55.6, worst 30.0 of 2 seeds",
     ),
     ("qr_dqn", "gymnax:CartPole-v1"): Preset(
         made(QRDQN, CARTPOLE, quantiles=10), env_steps=100_000, result="mean 500.0, worst 500.0 of 10 seeds"

@@ -31,8 +31,8 @@ from swingup.types import Rollout, Step
 
 KINDS = list(ACTIONS)
 T, N = 8, 3
-SHAPE: dict[str, Any] = {"num_envs": N, "num_steps": T, "gamma": 0.9, "lam": 0.8, "hidden": (4,)}
-PLAIN = SHAPE | {"normalise_obs": True, "normalise_reward": True}
+PLAIN: dict[str, Any] = {"num_envs": N, "num_steps": T, "gamma": 0.9, "lam": 0.8, "hidden": (4,)}
+PLAIN |= {"normalise_obs": True, "normalise_reward": True}
 DECAY: dict[str, Any] = {"lr_decay": True, "lr_horizon": 8.0 * T * N}
 CENTRE, SPREAD = np.array([100.0, -0.05, 3.0]), np.array([30.0, 0.02, 1.0])  # of observations
 BEGUN = 3  # updates before the first one here: a decaying learning rate is at 5/8
@@ -131,6 +131,7 @@ Pi = tuple[Any, Any]  # logits and None, or a mean and log σ
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits - logits.max(-1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
@@ -571,7 +572,7 @@ def stopped(slow: Slow, cases: Iterable[Case]) -> Iterator[Case]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bounded", [False, True])
-def test_ppos_update_is_the_slow_loops(kind: str, bounded: bool) -> None:
+def test_ppos_update_is_the_slow_loops_C5(kind: str, bounded: bool) -> None:
     """Twice three epochs of three minibatches, with a decaying learning rate; gradients are clipped in the first alone.
 
     When it is bounded, V is clipped too, and `target_kl` ends the first update midway and the second not at all.
@@ -698,7 +699,7 @@ def slow_trpo(algo: trpo.TRPO, slow: Slow, rollout: Rollout, key: Any) -> Found:
 
 WISHES = {  # what a line search may come to: damping, and trust regions with which it often does
     "whole": (0.1, (0.03, 0.01, 0.003)),
-    "refused": (0.1, (1e3, 300.0, 100.0, 30.0, 10.0)),
+    "refused": (0.1, (3.0, 10.0, 30.0, 100.0)),
     "shortened": (0.001, (0.01, 0.03, 0.1, 0.3, 1.0)),
 }
 
@@ -725,8 +726,8 @@ def granted(wish: str, slow: Slow, cases: Iterable[Case], early: bool) -> Iterat
 def test_trpos_update_is_the_slow_loops(kind: str, line_search: bool) -> None:
     """With the line search thrice: its first step is taken whole, the second refused, the third shortened.
 
-    Without it twice, first with a step that it would shorten. Conjugate gradient may do four iterations, and stops
-    earlier in the second update alone.
+    Without it two are taken whole, of which it would shorten the first. Conjugate gradient may do four iterations, and
+    stops earlier in the second update alone.
     """
     net, fields, slow = begin(kind)
     how = {"value_epochs": 2, "num_minibatches": 3, "cg_iterations": 4, "backtracks": 3, "shrink": 0.7}
