@@ -217,7 +217,8 @@ def test_losses_move_only_what_they_are_for_C17(name: str) -> None:
         assert all(np.any(x) for x in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize(("steps", "delay"), late([(1, 1), (2, 2), (1, 2), (3, 2)], (3, 2)))
+@pytest.mark.slow  # test_updates_replay.py has delays that divide the gradient steps and one that does not
+@pytest.mark.parametrize(("steps", "delay"), [(1, 1), (2, 2), (1, 2), (3, 2)])
 def test_td3_delays_in_gradient_steps_C16(steps: int, delay: int) -> None:
     """The critics take every gradient step; the actor one of `delay`, counted on across iterations."""
     algo = small("td3", num_envs=1, num_steps=steps, replay_ratio=1.0, delay=delay)
@@ -323,7 +324,8 @@ def test_integers_and_images_are_not_normalised(name: str) -> None:
     assert jax.eval_shape(partial(algo.init, make(id_, 2)), jax.random.key(0)).learner.obs_moments is None
 
 
-@pytest.mark.parametrize("name", late(FAMILY, "td3"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILY)
 def test_targets_follow_by_polyak(name: str) -> None:
     algo = small(name, num_envs=2, num_steps=1 if name != "td3" else 2, replay_ratio=0.5, tau=0.25)
     env = make("Pendulum-v1", 2)
