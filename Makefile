@@ -33,7 +33,7 @@ test: setup  ## run the tests (twelve minutes or so on two cores)
 test-slow: setup  ## run the tests that take minutes each
 	@$(FASTER) $(BIN)/python -m pytest -m slow
 
-mutants: setup  ## put a hundred mistakes into the code, one at a time: does the fast suite see each? (an hour)
+mutants: setup  ## put two hundred mistakes into the code, one by one: does the fast suite see each? (hours)
 	@$(BIN)/python benchmarks/mutants.py
 
 lint: setup  ## ruff and pyright

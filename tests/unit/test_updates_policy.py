@@ -699,7 +699,7 @@ def slow_trpo(algo: trpo.TRPO, slow: Slow, rollout: Rollout, key: Any) -> Found:
 
 WISHES = {  # what a line search may come to: damping, and trust regions with which it often does
     "whole": (0.1, (0.03, 0.01, 0.003)),
-    "refused": (0.1, (3.0, 10.0, 30.0, 100.0)),
+    "refused": (0.1, (10.0, 30.0, 100.0, 300.0, 1e3)),
     "shortened": (0.001, (0.01, 0.03, 0.1, 0.3, 1.0)),
 }
 
