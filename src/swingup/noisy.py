@@ -36,7 +36,9 @@ class NoisyDense(eqx.Module):
     def __init__(self, inputs: int, outputs: int, scale: float, *, key: Array):
         self.weight, self.bias = orthogonal(key, inputs, outputs, scale), jnp.zeros(outputs)
         sigma = SIGMA / inputs**0.5
-        self.weight_sigma, self.bias_sigma = jnp.full((inputs, outputs), sigma), jnp.full(outputs, sigma)
+        # With a dtype: a weak type would be gone after one update, and the loop be compiled twice.
+        self.weight_sigma = jnp.full((inputs, outputs), sigma, jnp.float32)
+        self.bias_sigma = jnp.full(outputs, sigma, jnp.float32)
         self.noise = None
 
     def __call__(self, x: Array) -> Array:

@@ -117,6 +117,12 @@ def test_all_dense_layers_of_a_q_network_are_noisy(shape: tuple[int, ...]) -> No
     assert len(dense) == (6 if len(shape) == 1 else 5)
 
 
+def test_no_parameter_is_weakly_typed() -> None:
+    """Else the first state would have another type than all that follow, and the loop be compiled twice."""
+    layer = NoisyDense(P, Q, 1.0, key=jax.random.key(0))
+    assert not any(x.weak_type for x in jax.tree.leaves(layer))
+
+
 # --- In DQN, C51 and QR-DQN
 
 FAMILY = ("dqn", "c51", "qr_dqn")
