@@ -8,8 +8,8 @@
 
 Each mutant replaces one piece of text, which must occur once, in a scratch copy of the package. Then its tests run
 until one fails. A mutant that no test kills is a mistake that could be made tomorrow without anybody's noticing.
-Results go to benchmarks/results/mutants.json and .md; mutants with a result there whose text and tests are unchanged
-are not run again, unless `--again`.
+Results go to benchmarks/results/mutants.json and .md; mutants that were killed there and are unchanged are not run
+again, unless `--again`.
 """
 
 import argparse
@@ -98,6 +98,12 @@ def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:
     return found | {"killed_by": killer, "seconds": seconds, "note": note}
 
 
+def killed_before(m: Mutant, results: dict[str, Any]) -> bool:
+    """What survived is always tried again: a test may have come that sees it."""
+    known = results.get(m["name"], {})
+    return known.get("identity") == identity(m) and known["killed_by"] is not None
+
+
 def check(m: Mutant) -> str:
     """Why this is no mutant; an empty text if it is one."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -183,11 +189,7 @@ def main() -> None:
         if o.luck:
             stored["unlucky"] = luck(list(stored["results"].values()), cache)
         else:
-            todo = [
-                m
-                for m in mutants
-                if o.again or stored["results"].get(m["name"], {}).get("identity") != identity(m)
-            ]
+            todo = [m for m in mutants if o.again or not killed_before(m, stored["results"])]
             with ThreadPoolExecutor(o.jobs) as pool:
                 for r in pool.map(lambda m: kill(m, root, cache), todo):
                     print(

@@ -69,7 +69,7 @@ BARS: dict[tuple[str, str], Bar] = {
     ("dqn", "gymnax:MountainCar-v0"): ("mean", -120, "-100.8 at 120k (RL Zoo)"),
     ("dqn", "envpool:LunarLander-v3"): ("mean", 180, "265.9 at 300k (SLM-Lab, double and prioritised)"),
     ("dqn", "gymnax:Breakout-MinAtar"): ("mean", 10, ""),
-    ("c51", "gymnax:Breakout-MinAtar"): ("mean", 25, ""),
+    ("c51", "gymnax:Breakout-MinAtar"): ("mean", None, ""),
     ("ddpg", "gymnax:Pendulum-v1"): ("mean", -175, "-152.1 at 20k (RL Zoo)"),
     ("td3", "gymnax:Pendulum-v1"): ("mean", -165, "-151.9 at 20k (RL Zoo)"),
     ("sac", "gymnax:Pendulum-v1"): ("mean", -165, "-157.0 at 20k (RL Zoo)"),

@@ -96,7 +96,7 @@ BITFLIP = DQN(
     hidden=(128,),
 )
 # What Rainbow (Hessel et al. 2018, arXiv:1710.02298) adds to C51. It has no ε beside the noise in the weights; here ε
-# stays, because an agent whose noise has shrunk repeats one episode for ever where the environment is deterministic.
+# stays: where the environment is deterministic, an agent whose actions the noise no longer changes learns nothing new.
 RAINBOW: dict[str, Any] = {
     "double": True,
     "dueling": True,

@@ -90,6 +90,17 @@ def simple() -> Vec:
     return Vec(BraxEnv("fast", quietly(get_environment, "fast"), episode_length=LIMIT), 3)
 
 
+def test_a_time_limit_is_no_death(simple: Vec) -> None:
+    """C2, on the environment that compiles fast: every fifth env step truncates, and none terminates."""
+    state, _ = simple.reset(jax.random.key(0))
+    step = jax.jit(simple.step)
+    noise = simple.draw(jax.random.key(1), 2 * LIMIT)
+    for t in range(1, 2 * LIMIT + 1):
+        state, answer = step(state, jnp.zeros((3, 1)), jax.tree.map(lambda x, t=t: x[t - 1], noise))
+        assert np.all(np.asarray(answer.truncated) == (t % LIMIT == 0))
+        assert not np.any(answer.terminated)
+
+
 def test_it_conforms(simple: Vec) -> None:
     assert [found.code for found in check_env(simple) if not found.note] == []
 
