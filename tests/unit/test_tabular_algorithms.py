@@ -157,6 +157,9 @@ def test_update_is_the_papers(kind: Any, lr_power: float) -> None:
     if kind is not TDLambda:
         np.testing.assert_allclose(metrics["q/max"], np.abs(slow.q).max(), rtol=1e-5)
         np.testing.assert_allclose(metrics["epsilon"], 0.9 - 0.8 * 160 / 200, rtol=1e-5)
+        q = slow.q.mean(0) if kind is DoubleQLearning else slow.q  # both tables act
+        np.testing.assert_allclose(algo.q_values(learner.q, jnp.arange(S)), q, rtol=2e-5, atol=2e-5)
+        np.testing.assert_array_equal(algo.act(learner, jnp.arange(S))[0], q.argmax(-1))
 
 
 # --- What they converge to ---------------------------------------------------------------------------------
@@ -303,8 +306,11 @@ def test_sarsa_forgets_what_waits_if_the_episode_was_lost() -> None:
 
 @pytest.mark.parametrize(("name", "gamma"), [("Random", 0.9), ("Grid", 0.99), ("Cliff", 1.0)])
 def test_value_iteration_applies_the_operator(name: str, gamma: float) -> None:
-    """After k iterations Q is (T*)^k Q_0 in float64, `bellman/residual` is ‖T* Q - Q‖, and bounds how far Q* is."""
-    algo, env = ValueIteration(gamma=gamma, initial=0.5), make(f"tabular:{name}", 1)
+    """After k iterations Q is (T*)^k Q_0 in float64, `bellman/residual` is ‖T* Q - Q‖, and bounds how far Q* is.
+
+    However many env steps the greedy policy takes meanwhile.
+    """
+    algo, env = ValueIteration(gamma=gamma, initial=0.5, num_steps=3), make(f"tabular:{name}", 1)
     process = PROCESSES[name]()._replace(gamma=gamma)
     learner = algo.init(env, jax.random.key(0)).learner
     q = np.full((process.num_states, process.num_actions), 0.5)
@@ -329,7 +335,9 @@ def test_policy_iteration_finds_the_optimum_in_few_iterations(name: str, gamma: 
     learner = algo.init(env, jax.random.key(0)).learner
     value = -np.inf
     for _ in range(12):
-        learner, metrics = algo.update(learner)
+        before, (learner, metrics) = learner, algo.update(learner)
+        changed = [bool(np.any(x != y)) for x, y in zip(before.policy, learner.policy, strict=True)]
+        np.testing.assert_allclose(metrics["policy/changed"], np.mean(changed), atol=1e-6)
         now = np.asarray(learner.q).max(-1)
         assert np.all(now >= value - 1e-3 * np.abs(now).max())
         value = now

@@ -602,7 +602,7 @@ CASES = [
     ("qr_dqn", "noisy", Q | {"noisy": True}),
     *((name, "normalised", A2 | {"normalise_obs": True}) for name in ("ddpg", "td3", "sac", "sac_discrete")),
     *((name, "relabelled", A2 | {"hindsight": 2}) for name in ("ddpg", "td3", "sac", "sac_discrete")),
-    ("td3", "one by one", A2 | {"delay": 2}),
+    ("td3", "one_by_one", A2 | {"delay": 2}),
 ]
 
 
@@ -659,3 +659,7 @@ def test_updates_are_those_of_a_slow_loop(name: str, settings: dict[str, Any]) -
                 )
             if algo.noisy:
                 assert same_bits(learner.noise_key, expected.noise_key)
+    if settings.get("normalise_obs"):  # what acts sees what learns sees
+        obs, plain = rollout.obs[-1], learner._replace(obs_moments=None)
+        seen = algo.act(plain, jnp.asarray(expected.statistics(obs)))[0]
+        np.testing.assert_allclose(algo.act(learner, jnp.asarray(obs))[0], seen, rtol=1e-3, atol=1e-4)
