@@ -34,7 +34,7 @@ SECONDS = 900  # for the tests of one mutant
 RESEEDINGS = range(1, 5)
 FASTER = "--xla_cpu_use_fusion_emitters=false"  # what `make test` sets
 
-Mutant = dict[str, Any]  # name, file, old, new, tests: see the first lines of mutants.toml
+Mutant = dict[str, Any]  # name, file, old, new, tests, perhaps look: see the first lines of mutants.toml
 
 
 def zoo() -> list[Mutant]:
@@ -42,7 +42,8 @@ def zoo() -> list[Mutant]:
 
 
 def identity(m: Mutant) -> str:
-    return hashlib.sha256(json.dumps(m, sort_keys=True).encode()).hexdigest()[:12]
+    mistake = {name: m[name] for name in ("name", "file", "old", "new")}
+    return hashlib.sha256(json.dumps(mistake, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def applied(m: Mutant, root: Path, scratch: Path) -> Path:
@@ -81,9 +82,10 @@ def pytest(tests: list[str], root: Path, env: dict[str, str], *options: str) -> 
 
 
 def likeliest(m: Mutant) -> list[tuple[str, ...]]:
-    """What to run first: of an algorithm's mutant those tests, or cases of them, that bear its name; then all."""
+    """What to run first, as pytest's -k: what `look` says, of an algorithm's mutant what bears its name; then all."""
     folder, _, name = m["file"].removesuffix(".py").rpartition("/")
-    return [("-k", name), ()] if folder == "algos" else [()]
+    first = m.get("look", name if folder == "algos" else None)
+    return [("-k", first), ()] if first else [()]
 
 
 def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:

@@ -419,18 +419,22 @@ REGULATE = {
     ids=FAMILY,
 )
 def test_a_linear_regulator_reaches_riccatis_gain(name: str, option: dict[str, Any]) -> None:
-    """The greedy action is -k x within 0.1 over |x| <= 1, though every episode ends in a time limit after 5."""
+    """The greedy action falls by k = 0.56 per unit of x, within 0.1, though every episode ends in a time limit after 5.
+
+    If that were taken for a death, the best k would be 0, 0.33, 0.48, 0.53 and 0.55 with 0 to 4 env steps left.
+    """
     assert half_of(off_riccati(name, option, SEEDS)) < 0.1
 
 
 def off_riccati(name: str, option: dict[str, Any], seeds: Sequence[int]) -> np.ndarray:
-    """How far the greedy action of each seed is from -k x at most: [S]."""
+    """How far the slope of each seed's greedy action over |x| <= 1, by least squares, is from -k: [S]."""
     algo = small(name, **REGULATE, **option)
     env: Any = Vec(Regulator(), 8)
     state = driver.run(algo, env, driver.init(algo, env, seeds), 600)
     x = jnp.linspace(-1, 1, 9)[:, None]
     action = jax.vmap(lambda learner: algo.act(learner, x)[0])(state.learner)
-    return np.abs(2 * np.asarray(action) + gain(0.9) * x).max((1, 2))
+    slope = (2 * np.asarray(action) * x).sum((1, 2)) / (x**2).sum()
+    return np.abs(slope + gain(0.9))
 
 
 class Bandit:

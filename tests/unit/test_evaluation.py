@@ -235,6 +235,17 @@ def test_intervals_stay_when_the_budget_grows(tmp_path: Path) -> None:
     assert same_bits(whole.state, after.state)
 
 
+def test_a_resumed_run_stops_where_the_whole_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the multiples of each interval, wherever it begins: there it saves and is evaluated."""
+    monkeypatch.setattr(driver, "SLICE_SECONDS", 1e6)
+    algo, seen = small("ppo"), []
+    env = make("CartPole-v1", algo.num_envs)
+    state = driver.init(algo, env, [0])
+    callbacks = [lambda p: seen.append(p.iteration)]
+    driver.run(algo, env, state, 20, done=5, every=[4, 7], callbacks=callbacks)
+    assert seen == [6, 7, 8, 12, 14, 16, 20]  # the first alone, to measure how fast they are
+
+
 def test_seconds_and_env_steps_of_a_resumed_run_go_on(tmp_path: Path) -> None:
     """They are those of the whole run, the rate that of the resumed part."""
     algo = swingup.PPO(**ALGO)

@@ -65,10 +65,11 @@ def idle(obs, key):
 
 
 def rollout_of(done, ep_return):
-    """A rollout [T, N] of which only the episodes' ends matter."""
-    no = np.zeros_like(done)
-    step = Step(ep_return, ep_return, ep_return, done, no, ep_return, np.ones(done.shape, np.int32))
-    return Rollout(ep_return, no, (), step)
+    """A rollout [T, N] of which only the episodes' ends matter: deaths, and in every other environment time limits."""
+    limit = done & (np.arange(done.shape[1]) % 2 == 1)
+    ends = done & ~limit, limit
+    step = Step(ep_return, ep_return, ep_return, *ends, ep_return, np.ones(done.shape, np.int32))
+    return Rollout(ep_return, np.zeros_like(done), (), step)
 
 
 # --- Minibatches
