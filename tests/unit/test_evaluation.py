@@ -16,7 +16,7 @@ import pytest
 
 import swingup
 from conftest import same_bits, small
-from swingup import commands, driver, evaluation, experiment
+from swingup import commands, driver, episodes, evaluation, experiment
 from swingup.callbacks import read_rows
 from swingup.config import Experiment
 from swingup.distributions import noise
@@ -210,6 +210,26 @@ def test_a_resumed_run_has_fresh_environments_and_the_key_that_it_had(name: str,
 def hidden(learner: Any) -> Any:
     """A learner without its replay, whose running episodes a restart cuts."""
     return learner._replace(replay=None) if "replay" in learner._fields else learner
+
+
+class Generous(Seeded):
+    """Three a step."""
+
+    def step(self, action):
+        obs, reward, *ends = super().step(action)
+        return obs, 3 * reward, *ends
+
+
+def test_an_evaluation_counts_rewards_of_which_training_sees_the_sign() -> None:
+    """As of Atari's games."""
+    algo = small("ppo")
+    env = make(Generous, algo.num_envs)
+    env.reward_sign = True  # type: ignore[attr-defined]
+    learner, keys = driver.init(algo, env, [0]).learner, driver.root_keys([0], "evaluation")
+    returns, lengths, _ = episodes.on_host(algo, env, learner, keys)
+    np.testing.assert_array_equal(lengths, 10)
+    np.testing.assert_array_equal(returns, 30)
+    assert np.all(env.step((), np.zeros(algo.num_envs, np.int32), ())[1].reward == 1)
 
 
 def test_no_two_environments_of_a_run_are_seeded_alike() -> None:
