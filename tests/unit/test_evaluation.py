@@ -220,8 +220,8 @@ class Generous(Seeded):
         return obs, 3 * reward, *ends
 
 
-def test_an_evaluation_counts_rewards_of_which_training_sees_the_sign() -> None:
-    """As of Atari's games."""
+def test_an_evaluation_counts_rewards_of_which_training_sees_the_sign_and_what_is_cut() -> None:
+    """As of Atari's games; an episode that the limit stops is told."""
     algo = small("ppo")
     env = make(Generous, algo.num_envs)
     env.reward_sign = True  # type: ignore[attr-defined]
@@ -229,6 +229,8 @@ def test_an_evaluation_counts_rewards_of_which_training_sees_the_sign() -> None:
     returns, lengths, _ = episodes.on_host(algo, env, learner, keys)
     np.testing.assert_array_equal(lengths, 10)
     np.testing.assert_array_equal(returns, 30)
+    for limit in (9, 11):
+        assert np.all(episodes.on_host(algo, env, learner, keys, limit=limit)[2] == (limit < 10))
     assert np.all(env.step((), np.zeros(algo.num_envs, np.int32), ())[1].reward == 1)
 
 

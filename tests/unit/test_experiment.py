@@ -222,7 +222,7 @@ def test_log_rows_do_not_depend_on_slices() -> None:
     """The driver may look in the middle of a window; the row is that of the window."""
 
     class Progress:
-        algo, clock, iterations = small("ppo"), swingup.driver.Clock(), 4
+        algo, clock, iterations = small("dqn"), swingup.driver.Clock(), 4
 
         def __init__(self, iteration: int, values: list[float]):
             self.iteration = iteration
@@ -237,6 +237,7 @@ def test_log_rows_do_not_depend_on_slices() -> None:
         found.append(log.rows)
     assert found[0] == found[1]
     assert found[0][0]["kl"] == 3.0
+    assert found[0][0]["env_steps"] == 16 + 4 * 2 * 4  # the warm-up, then four iterations of N T
 
 
 def test_public_names() -> None:

@@ -1,5 +1,6 @@
 """A session of a run: what is checked before training, what is saved whatever happens, how it is evaluated."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 import swingup
 from conftest import late, same_bits, small
-from swingup import checkpoint, claims, config, experiment, files, outline
+from swingup import checkpoint, claims, config, evaluation, experiment, files, outline
 from swingup.callbacks import CSVLog, StopOnSignal, Stopped
 from swingup.envs import make
 from swingup.errors import ConfigError, OutputError
@@ -227,11 +228,21 @@ def test_greedy_and_stochastic_differ_where_the_policy_is_random() -> None:
     np.testing.assert_array_equal(run.evaluate(20).returns.mean(1), run.final_return)
 
 
-def test_atari_is_judged_by_whole_games() -> None:
+def test_atari_is_judged_by_whole_games(monkeypatch: pytest.MonkeyPatch) -> None:
     lives = "gymnasium:ALE/Breakout-v5?episodic_life=true&repeat_action_probability=0.25"
     assert full_games(lives) == "gymnasium:ALE/Breakout-v5?repeat_action_probability=0.25"
     assert full_games("gymnasium:ALE/Breakout-v5?episodic_life=true") == "gymnasium:ALE/Breakout-v5"
     assert full_games("CartPole-v1") == "gymnax:CartPole-v1"
+    opened = []
+
+    @contextlib.contextmanager
+    def opening(env: Any, *_: Any, **__: Any) -> Any:
+        opened.append(env)
+        yield None
+
+    monkeypatch.setattr(evaluation, "opened", opening)
+    with evaluator(config.Experiment(small("ppo"), lives, 1000, (0,))):
+        assert opened == ["gymnasium:ALE/Breakout-v5?repeat_action_probability=0.25"]
 
 
 # --- observations that a policy takes
