@@ -4,8 +4,10 @@ What is evaluated is compared with a slow loop that plays one seed and one envir
 watched by environments that write down how they were seeded.
 """
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import gymnasium
@@ -16,7 +18,7 @@ import pytest
 
 import swingup
 from conftest import same_bits, small
-from swingup import commands, driver, episodes, evaluation, experiment
+from swingup import clock, commands, driver, episodes, evaluation, experiment
 from swingup.callbacks import read_rows
 from swingup.config import Experiment
 from swingup.distributions import noise
@@ -268,8 +270,12 @@ def test_a_resumed_run_stops_where_the_whole_one_does(monkeypatch: pytest.Monkey
     assert seen == [6, 7, 8, 12, 14, 16, 20]  # the first alone, to measure how fast they are
 
 
-def test_seconds_and_env_steps_of_a_resumed_run_go_on(tmp_path: Path) -> None:
-    """They are those of the whole run, the rate that of the resumed part."""
+def test_seconds_and_env_steps_of_a_resumed_run_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those of the whole run, the rate that of the resumed part; with a clock that ticks when it is read."""
+    ticks = itertools.count(0.0)
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     algo = swingup.PPO(**ALGO)
     first = swingup.train(algo, "CartPole-v1", env_steps=8 * 20, out=tmp_path / "run", episodes=2)
     after = experiment.resume(tmp_path / "run", env_steps=8 * 40)
@@ -278,6 +284,9 @@ def test_seconds_and_env_steps_of_a_resumed_run_go_on(tmp_path: Path) -> None:
     assert after.result["run_seconds"] >= first.result["run_seconds"]
     np.testing.assert_array_equal(after.metrics["env_steps"][0], 8 * np.arange(1, 41))
     assert after.result["env_steps"] == 8 * 40
+    part = after.result["run_seconds"] - first.result["run_seconds"]
+    assert part > 0
+    assert after.result["steps_per_second"] == round(8 * 20 / part, 1)
 
 
 def test_the_experiment_says_where_it_is_evaluated() -> None:

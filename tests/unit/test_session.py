@@ -395,13 +395,19 @@ def test_a_window_of_any_size_is_saved_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -> None:
-    """Rows every 4 iterations, stopped after 26: the window of two goes through the file, and through a copy of it."""
+    """Rows every 4 iterations, stopped after 26: the window of two goes through the file, and through a copy of it.
+
+    And one that is killed there goes on from the checkpoint of before, in which the log has its iterations too.
+    """
     how: dict[str, Any] = {"env_steps": 400, "log_interval": 4, "checkpoint_interval": 3, "seeds": 2}
     whole = train("CartPole-v1", out=tmp_path / "whole", **how)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StopOnSignal, "__call__", stop_after(26))
         with pytest.raises(Stopped):
             train("CartPole-v1", out=tmp_path / "stopped", **how)
+        patch.setattr(StopOnSignal, "__call__", killed_after(26))
+        with pytest.raises(MemoryError):
+            train("CartPole-v1", out=tmp_path / "killed", **how)
     e = config.read_config(tmp_path / "stopped")
     manifest = checkpoint.load(tmp_path / "stopped" / "checkpoints", outline.shapes(e))[1]
     assert manifest["extra"]["ep/count"].shape == (2, manifest["step"] % 4)
@@ -409,14 +415,25 @@ def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -
     loaded.save(tmp_path / "copy")
     assert loaded.iteration == manifest["step"]
     assert loaded.seconds > 0
-    again, copy = (experiment.resume(tmp_path / name) for name in ("stopped", "copy"))
+    names = "stopped", "copy", "killed"
+    again, *others = (experiment.resume(tmp_path / name) for name in names)
     assert same_bits(again.state, whole.state)
-    runs = whole, again, copy
+    runs = whole, again, *others
     rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.rows] for run in runs]
-    np.testing.assert_equal(rows[1], rows[0])
-    np.testing.assert_equal(rows[2], rows[0])
-    digests = [checkpoint.digest(tmp_path / d / "checkpoints") for d in ("stopped", "copy", "whole")]
+    for some in rows[1:]:
+        np.testing.assert_equal(some, rows[0])
+    digests = [checkpoint.digest(tmp_path / d / "checkpoints") for d in (*names, "whole")]
     assert len(set(digests)) == 1
+
+
+def killed_after(iteration: int) -> Any:
+    """What takes the place of `StopOnSignal`: an end without a word, after all other callbacks, off the log points."""
+
+    def call(self: StopOnSignal, p: Any) -> None:
+        if p.iteration >= iteration and p.iteration % 4:
+            raise MemoryError
+
+    return call
 
 
 def stop_after(iteration: int) -> Any:
