@@ -17,8 +17,8 @@ import pytest
 
 import swingup
 from conftest import late, same_bits, small
-from swingup import checkpoint, claims, config, evaluation, experiment, files, outline
-from swingup.callbacks import CSVLog, StopOnSignal, Stopped
+from swingup import checkpoint, claims, config, driver, evaluation, experiment, files, outline
+from swingup.callbacks import Checkpoint, CSVLog, StopOnSignal, Stopped
 from swingup.envs import make
 from swingup.errors import ConfigError, OutputError
 from swingup.evaluation import UNENDED, EvaluationWarning, evaluator, full_games
@@ -397,7 +397,8 @@ def test_a_window_of_any_size_is_saved_and_goes_on(tmp_path: Path) -> None:
 def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -> None:
     """Rows every 4 iterations, stopped after 26: the window of two goes through the file, and through a copy of it.
 
-    And one that is killed there goes on from the checkpoint of before, in which the log has its iterations too.
+    One that is killed goes on from its last checkpoint, in which the log has its iterations too; the row that it had
+    written since is written again.
     """
     how: dict[str, Any] = {"env_steps": 400, "log_interval": 4, "checkpoint_interval": 3, "seeds": 2}
     whole = train("CartPole-v1", out=tmp_path / "whole", **how)
@@ -405,7 +406,8 @@ def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -
         patch.setattr(StopOnSignal, "__call__", stop_after(26))
         with pytest.raises(Stopped):
             train("CartPole-v1", out=tmp_path / "stopped", **how)
-        patch.setattr(StopOnSignal, "__call__", killed_after(26))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "__call__", killed_at(30))
         with pytest.raises(MemoryError):
             train("CartPole-v1", out=tmp_path / "killed", **how)
     e = config.read_config(tmp_path / "stopped")
@@ -426,14 +428,26 @@ def test_a_run_resumed_off_its_log_points_writes_the_same_rows(tmp_path: Path) -
     assert len(set(digests)) == 1
 
 
-def killed_after(iteration: int) -> Any:
-    """What takes the place of `StopOnSignal`: an end without a word, after all other callbacks, off the log points."""
+def killed_at(iteration: int) -> Any:
+    """What takes the place of a checkpoint: an end without a word, after the log has written its rows."""
+    original = Checkpoint.__call__
 
-    def call(self: StopOnSignal, p: Any) -> None:
-        if p.iteration >= iteration and p.iteration % 4:
+    def call(self: Checkpoint, p: Any) -> None:
+        if p.iteration >= iteration:
             raise MemoryError
+        original(self, p)
 
     return call
+
+
+def test_ctrl_c_saves_where_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the checkpoint of before, of which here there is none."""
+    monkeypatch.setattr(driver, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(StopOnSignal, "__call__", stop_after(26))
+    with pytest.raises(Stopped) as stopped:
+        train("CartPole-v1", out=tmp_path / "run", env_steps=400, log_interval=4, checkpoint_interval=1000)
+    assert swingup.load(tmp_path / "run").iteration == 26
+    assert stopped.value.env_steps == 26 * 8
 
 
 def stop_after(iteration: int) -> Any:
