@@ -130,6 +130,18 @@ def test_preset_or_defaults() -> None:
         swingup.preset("ppo", "Kartpole-v1")
 
 
+def test_a_name_trains_for_as_long_as_its_preset_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "execute", lambda e, path, **_: e)
+    meant: Any = {
+        swingup.train("ppo", "CartPole-v1"): 100_000,
+        swingup.train("ppo", "CartPole-v1", env_steps=999): 999,
+        swingup.train("ppo", "gymnax:Catch-bsuite"): 500_000,
+        swingup.train(swingup.PPO(), "CartPole-v1"): 500_000,
+    }
+    assert {e.env_steps for e in meant} == {100_000, 999, 500_000}
+    assert all(e.env_steps == env_steps for e, env_steps in meant.items())
+
+
 @pytest.mark.parametrize(
     "how, says",
     [

@@ -11,6 +11,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from swingup.envs import SUITES, canonical, make
+from swingup.envs.adapters.atari import EpisodicLife
 from swingup.envs.adapters.gymnasium import _register_robotics, make_gymnasium, wrap
 from swingup.envs.adapters.host import seeds_of
 from swingup.errors import ConfigError, EnvironmentFault
@@ -144,6 +145,44 @@ def test_C2_a_time_limit_is_not_a_death():
     assert [t for t, s in enumerate(ends) if s.truncated.all()] == [6, 13, 20]
     assert not any(s.terminated.any() for s in ends)
     assert all((s.obs != s.next_obs).any() == s.done.any() for s in ends)
+
+
+class Lives(gymnasium.Env):
+    """A game of three lives, of which one is lost every other frame; it is over with the last, or after five frames."""
+
+    observation_space, action_space = (
+        gymnasium.spaces.Box(0, 9, (1,), np.float32),
+        gymnasium.spaces.Discrete(2),
+    )
+
+    def __init__(self, frames: int):
+        self.frames = frames
+
+    def reset(self, *, seed=None, options=None):
+        self.frame = 0
+        return np.zeros(1, np.float32), {"lives": 3}
+
+    def step(self, action):
+        self.frame += 1
+        lives, over = 3 - self.frame // 2, self.frame >= self.frames
+        return np.full(1, self.frame, np.float32), 1.0, lives == 0, over, {"lives": lives}
+
+
+def test_C2_a_lost_life_is_a_death_and_the_game_goes_on() -> None:
+    """After it the next episode begins in the same game, one frame on; a time limit stays one."""
+    env = EpisodicLife(Lives(frames=9))
+    assert env.reset()[0] == 0
+    ends = [env.step(0)[2:4] for _ in range(2)]
+    assert ends == [(False, False), (True, False)]
+    assert env.reset()[0] == 3
+    assert env.step(0)[2:4] == (True, False)
+    assert env.reset()[0] == 5
+    assert env.step(0)[2:4] == (True, False)  # the last life: the game is over
+    assert env.reset()[0] == 0
+    short = EpisodicLife(Lives(frames=1))
+    short.reset()
+    assert short.step(0)[2:4] == (False, True)
+    assert short.reset()[0] == 0
 
 
 def test_C2_a_death_on_the_last_step_allowed_is_a_death():

@@ -440,14 +440,19 @@ def killed_at(iteration: int) -> Any:
     return call
 
 
-def test_ctrl_c_saves_where_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not at the checkpoint of before, of which here there is none."""
-    monkeypatch.setattr(driver, "SLICE_SECONDS", 0)
-    monkeypatch.setattr(StopOnSignal, "__call__", stop_after(26))
-    with pytest.raises(Stopped) as stopped:
-        train("CartPole-v1", out=tmp_path / "run", env_steps=400, log_interval=4, checkpoint_interval=1000)
+def test_ctrl_c_saves_where_it_stops_and_a_run_its_end(tmp_path: Path) -> None:
+    """Where no other checkpoint falls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "SLICE_SECONDS", 0)
+        patch.setattr(StopOnSignal, "__call__", stop_after(26))
+        with pytest.raises(Stopped) as stopped:
+            train(
+                "CartPole-v1", out=tmp_path / "run", env_steps=400, log_interval=4, checkpoint_interval=1000
+            )
     assert swingup.load(tmp_path / "run").iteration == 26
     assert stopped.value.env_steps == 26 * 8
+    experiment.resume(tmp_path / "run")
+    assert swingup.load(tmp_path / "run").iteration == 50
 
 
 def stop_after(iteration: int) -> Any:
