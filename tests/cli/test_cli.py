@@ -78,6 +78,38 @@ def test_metrics_have_one_row_per_seed_and_log_point(run: Path) -> None:
     assert not any(name.startswith("nonfinite") for name in header)
 
 
+def test_every_option_of_a_run_reaches_its_settings(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    meant = {
+        "env_steps": 300,
+        "episodes": 3,
+        "log_interval": 2,
+        "checkpoint_interval": 4,
+        "eval_interval": 3,
+        "eval_limit": 499,
+    }
+    flags = [x for name, value in meant.items() for x in (f"--{name.replace('_', '-')}", value)]
+    args = [
+        "train",
+        "ppo",
+        "CartPole-v1",
+        *TINY[:-2],
+        *flags,
+        "--seeds",
+        "2",
+        "--seed",
+        "5",
+        "--gamma",
+        "0.5",
+    ]
+    assert command(capsys, *args, "--out", tmp_path / "r")[0] == 0
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert {name: config[name] for name in meant} == meant
+    assert config["seeds"] == [5, 6]
+    assert config["algo"]["gamma"] == 0.5
+
+
 def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     args = ["train", "ppo", "CartPole-v1", "--env-steps", "256", "--out", tmp_path / "r", "--json", *TINY]
     code, out, err = command(capsys, *args)
@@ -119,10 +151,16 @@ def test_evaluate_repeats_the_stored_result(capsys: pytest.CaptureFixture[str], 
 
 
 def test_play_plot_digest_list(capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path) -> None:
-    assert command(capsys, "play", run, "--out", tmp_path / "a.gif")[0] == 0
+    for seed in (3, 4):
+        code, out, _ = command(capsys, "play", run, "--out", tmp_path / "a.gif", "--seed", seed)
+        assert code == 0
+        assert f"seed {seed}" in out
     assert (tmp_path / "a.gif").read_bytes()[:3] == b"GIF"
     assert command(capsys, "plot", run, "--out", tmp_path / "c.png")[0] == 0
     assert {p.suffix for p in tmp_path.iterdir()} == {".gif", ".png", ".svg", ".csv"}
+    rough = (tmp_path / "c.csv").read_text()
+    assert command(capsys, "plot", run, "--out", tmp_path / "c.png", "--smooth", "5")[0] == 0
+    assert (tmp_path / "c.csv").read_text() != rough
     first, second = command(capsys, "digest", run)[1], command(capsys, "digest", run)[1]
     assert first == second
     assert len(first.strip()) == 64

@@ -153,6 +153,10 @@ def test_the_command_tells_means_over_seeds(run: swingup.Run, capsys: pytest.Cap
         assert f"mean over seeds {wanted.mean():.2f}, 95 % CI over seeds [{low:.2f}, {high:.2f}]" in told
         for seed, scores in zip(SEEDS, wanted, strict=True):
             assert f"seed {seed:>4}   mean {scores.mean():10.2f}   std {scores.std():8.2f}" in told
+    with pytest.warns(evaluation.EvaluationWarning, match="cut after 2 env steps"):
+        told = json.loads(command_on(run, capsys, "--limit", "2", "--json"))
+    assert max(told["length"]) <= 2
+    assert min(told["cut"]) > 0
 
 
 def command_on(run: swingup.Run, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
