@@ -287,6 +287,18 @@ class Pure:
         return {"mine": state}, step._replace(obs=step.obs[:, :2], next_obs=step.next_obs[:, :2])
 
 
+def test_the_seed_that_is_named_plays() -> None:
+    """By its number, not by its place; without a name the best one of the final evaluation, and the first of a run
+    that has none."""
+    run = run_of("CartPole-v1", seeds=(3, 8, 5))
+    for seed, row in ((3, 0), (8, 1), (5, 2), (None, 0)):
+        cast, about, _ = playback._fresh(run, seed, 0, True)
+        np.testing.assert_array_equal(cast.learner, run.state.learner[row : row + 1])
+        assert about == f"seed {(3, 8, 5)[row]}"
+    run.result["final_return"] = [1.0, 2.0, 3.0]
+    np.testing.assert_array_equal(playback._fresh(run, None, 0, True)[0].learner, run.state.learner[2:])
+
+
 @pytest.mark.parametrize("form", ["Env", "Vec", "Hosted", "Pure"])
 def test_environments_on_the_device(tmp_path, form):
     source: Any = Counter() if form == "Env" else Pure() if form == "Pure" else make(Counter(), 3)
