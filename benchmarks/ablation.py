@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from scores import cpu_model
-from swingup import machine, train
-from swingup.config import versions
+from swingup import train
 from swingup.presets import preset
+from swingup.runs.experiment import versions
 from swingup.statistics import mean_ci
+from swingup.training import machine
 
 RESULTS = Path(__file__).parent / "results"
 TASKS = {"CartPole-v1": 100_000, "Acrobot-v1": 300_000, "Pendulum-v1": 200_000}

@@ -8,7 +8,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from swingup.nn import Conv, NatureCNN
+from swingup.nets.actor_critic import Conv, NatureCNN
 
 
 def xla(weight: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:

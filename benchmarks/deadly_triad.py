@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scores import cpu_model
-from swingup import machine
-from swingup.config import versions
-from swingup.curves import STYLE, pictures
-from swingup.lab.soft_divergence import PAPER, TARGETS, largest_q, settings
+from swingup.lab.tools.soft_divergence import PAPER, TARGETS, largest_q, settings
+from swingup.plots.curves import STYLE, pictures
+from swingup.runs.experiment import versions
 from swingup.statistics import mean_ci
+from swingup.training import machine
 
 RESULTS = Path(__file__).parent / "results"
 TASKS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "FourRooms-misc", "Catch-bsuite", "DeepSea-bsuite")

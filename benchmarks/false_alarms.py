@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from swingup import machine
+from swingup.training import machine
 
 ROOT = Path(__file__).resolve().parent
-sys.path[:0] = [str(ROOT.parent / folder) for folder in ("tests", "tests/probes", "tests/unit")]
+FOLDERS = "tests", "tests/probes", "tests/unit/algos", "tests/unit/replay"
+sys.path[:0] = [str(ROOT.parent / folder) for folder in FOLDERS]
 NAMES = "actor_critics", "exact_answers", "hindsight", "probes", "q_learning"
 actor_critics, exact_answers, hindsight, probes, q_learning = (
     import_module(f"test_{name}") for name in NAMES

@@ -13,12 +13,13 @@ import tempfile
 from pathlib import Path
 
 from scores import cpu_model
-from swingup import machine, train
+from swingup import train
 from swingup.algos.vpg import WEIGHTS
-from swingup.config import versions
-from swingup.curves import plot
+from swingup.plots.curves import plot
 from swingup.presets import preset
+from swingup.runs.experiment import versions
 from swingup.statistics import mean_ci
+from swingup.training import machine
 
 RESULTS = Path(__file__).parent / "results"
 

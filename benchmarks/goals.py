@@ -20,10 +20,10 @@ import jax
 import numpy as np
 
 import swingup
-from swingup import driver, machine
 from swingup.envs import make
 from swingup.presets import preset
 from swingup.statistics import mean_ci
+from swingup.training import driver, machine
 
 RESULTS = Path(__file__).parent / "results"
 EPISODES = 100

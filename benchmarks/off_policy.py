@@ -46,7 +46,7 @@ class Bar(NamedTuple):
 
 
 US = "swingup default"
-# In the order in which a round visits them. For swingup "default" is its own rule (src/swingup/machine.py).
+# In the order in which a round visits them. For swingup "default" is its own rule (src/swingup/training/machine.py).
 CONTESTANTS = {
     "dqn-cartpole": (
         Contestant("swingup", "default", 40_000),

@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import driver, hosts
 from swingup.algos.dqn import DQN
-from swingup.clock import Clock
 from swingup.envs import Hosted, Vec, make
 from swingup.spaces import Box, Discrete
+from swingup.training import driver, host_loop
+from swingup.training.clock import Clock
 from swingup.types import Transition
 
 RESULTS = Path(__file__).parent / "results" / "replay.json"
@@ -63,7 +63,7 @@ def on_host(env: Any, size: int, iterations: int) -> float:
     """The same where the environment is stepped from Python."""
     algo = settings(size, env)
     state = driver.init(algo, env, [0])
-    loop = hosts.Loop(algo, Hosted(env), 1, Clock())  # pyright: ignore[reportArgumentType]
+    loop = host_loop.Loop(algo, Hosted(env), state, Clock())  # pyright: ignore[reportArgumentType]
     best = float("inf")
     for _ in range(6):
         began = time.perf_counter()

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from swingup.presets import PRESETS
-from swingup.presets_policy import UNMEASURED
+from swingup.presets import every
+from swingup.presets.policy_gradient import UNMEASURED
 from swingup.statistics import iqm, mean_ci
 
 RESULTS = Path(__file__).parent / "results"
+PRESETS = every()[0]
 
 # What we hold ourselves to (mean over seeds, or every seed; None: reported only), and the best published result.
 Bar = tuple[str, float | None, str]
@@ -191,13 +192,14 @@ def random_return(name: str, episodes: int = 100, at_once: int = 10) -> float:
 
     from swingup.distributions import uniform
     from swingup.envs import make
-    from swingup.rollout import evaluate
+    from swingup.episodes import evaluate
+    from swingup.types import Choice
 
     env, returns = make(name, at_once), []
     for i in range(episodes // at_once):
         key = jax.random.fold_in(jax.random.key(0), i)
         returns += np.asarray(
-            evaluate(env, lambda _, noise: (uniform(env.action_space, noise), ()), key)[0]
+            evaluate(env, lambda _, noise: Choice(uniform(env.action_space, noise)), key)[0]
         ).tolist()
     return float(np.mean(returns))
 

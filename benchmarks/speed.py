@@ -41,7 +41,8 @@ class Contestant:
 
 
 # In the order in which a round visits them: those to be compared are neighbours. For swingup "default" is its own
-# rule (src/swingup/machine.py); Rejax is shown at each setting, as it is fastest at another on another machine.
+# rule (src/swingup/training/machine.py); Rejax is shown at each setting, because it is fastest at another on another
+# machine.
 CONTESTANTS = {
     "cartpole": [
         *(Contestant(peer, 1, "default") for peer in PEERS),

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from swingup.envs.adapters.host import Pool
+
 RESULTS = Path(__file__).parent / "results" / "warmup.md"
 MIB = 2**20
 SAC_ROWS, ATARI_ROWS, FEW = 10_000, 80_000, 4_000
 WHICH = "sac", "few", "atari"  # few: what the compiler needs, beside hardly any rows
 
 
-class Free:
+class Free(Pool):
     """A pool of environments that cost nothing; episodes of 500 env steps."""
 
     def __init__(self, num_envs: int, observation: Any, action: Any):
@@ -31,7 +33,7 @@ class Free:
         self.t = 0
 
     def observe(self, count: int) -> np.ndarray:
-        space = self.observation_space
+        space: Any = self.observation_space
         return np.full((count, *space.shape), self.t % 200, space.dtype)  # written, so that it takes memory
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
@@ -68,9 +70,10 @@ def measure(which: str) -> dict[str, float]:
     """One warm-up in this process."""
     import jax
 
-    from swingup import budget, driver, machine
     from swingup.algos import algorithm
+    from swingup.replay import capacity
     from swingup.spaces import Box, Discrete
+    from swingup.training import driver, machine
 
     if which == "sac":
         algo = algorithm("sac")(warmup=SAC_ROWS)
@@ -92,14 +95,14 @@ def measure(which: str) -> dict[str, float]:
         "warmup_seconds": clock.warmup_seconds,
         "compile_seconds": clock.compile_seconds,
         "wall_seconds": wall,
-        "replay_mib": budget.replay_bytes(algo, env) / MIB,
+        "replay_mib": capacity.replay_bytes(algo, env) / MIB,
         "peak_mib": (peak - before) / MIB,
     }
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
     """The Markdown that is stored."""
-    from swingup.config import versions
+    from swingup.runs.experiment import versions
 
     names = {"sac": "SAC, vectors of 17, one environment", "few": "DQN, 84 x 84 x 4 bytes, 8 environments"}
     names["atari"] = names["few"]

@@ -49,9 +49,9 @@ nitpick_ignore_regex = [
     ),
 ]
 nitpick_ignore = [
-    ("py:class", "swingup.types.Cls"),  # type variables
-    ("py:class", "swingup.rollout.Carry"),
-    ("py:class", "swingup.flags.Options"),
+    ("py:class", "swingup.protocols.Cls"),  # type variables
+    ("py:class", "swingup.episodes.Carry"),
+    ("py:class", "swingup.cli.flags.Options"),
     ("py:class", "ArrayTree"),  # of optax
     ("py:class", "Positional"),  # of tyro
     ("py:class", "inf"),  # the end of a range in an annotation

@@ -3,6 +3,7 @@
 import faulthandler
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("NPROC", "1")  # one thread for each of the workers; before JAX starts
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from swingup.algos import algorithm
+from swingup.protocols import VecEnv
 
 # Settings with which one iteration takes milliseconds; every algorithm in the registry needs an entry.
 SMALL: dict[str, dict[str, Any]] = {
@@ -142,6 +144,20 @@ def pytest_configure(config: pytest.Config) -> None:
         return generator([seed, k] if isinstance(seed, int) else seed)
 
     jax.random.key, np.random.default_rng = other_key, other_generator
+
+
+@dataclass
+class Idle(VecEnv):
+    """What `init` and a replay read of environments that nobody steps."""
+
+    name: str
+    num_envs: int
+    observation_space: Any
+    action_space: Any
+    goal_reward: Any = None
+    stacked: bool = False
+    stateful: bool = True
+    jittable: bool = False
 
 
 def small(name: str, **changes: Any) -> Any:

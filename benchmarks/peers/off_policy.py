@@ -55,8 +55,8 @@ class Found(NamedTuple):
 
 def swingup(work: Work, env_steps: int, repetitions: int, update_only: bool) -> Found:
     """`driver.run`, as `swingup.train` calls it; a callback reads the clock, so that nothing is compiled twice."""
-    from swingup import machine
     from swingup.algos import algorithm
+    from swingup.training import machine
 
     options: dict[str, Any] = {"num_envs": 1, "num_steps": max(work.every, work.together)}
     options |= {"replay_ratio": 1 / work.every}
@@ -69,8 +69,8 @@ def swingup(work: Work, env_steps: int, repetitions: int, update_only: bool) -> 
     import jax
     from optax.tree_utils import tree_get_all_with_path
 
-    from swingup import driver
     from swingup.envs import make
+    from swingup.training import driver
 
     # The id alone would choose EnvPool where that is installed; the peers use Gymnasium.
     host = work.env.startswith("HalfCheetah")

@@ -49,7 +49,7 @@ def rate(args: argparse.Namespace) -> None:
     """Call `train` once per repetition, each with seeds of its own; nothing is written to disk."""
     with common.timed() as importing:
         import swingup
-        from swingup import machine
+        from swingup.training import machine
 
         algo = swingup.PPO(**settings(args.work))  # imports JAX
         machine.set_up(algo, args.seeds)  # as the command line does

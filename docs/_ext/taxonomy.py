@@ -1,4 +1,4 @@
-"""The map of algorithms, from `swingup.taxonomy`.
+"""The map of algorithms, from `swingup.course.taxonomy`.
 
     {taxonomy} tree     families and algorithms as an inline SVG; those that have a page here link to it
     {taxonomy} loop     a table of what each runs, evaluates and improves
@@ -18,8 +18,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-import swingup.taxonomy
-from swingup.taxonomy import TAXONOMY, Entry
+import swingup.course.taxonomy
+from swingup.course.taxonomy import TAXONOMY, Entry
 
 COLUMNS = (4, 128, 256, 424)  # left edges of root, families and their parts, in pixels
 WIDTHS = (104, 108, 148, 116)
@@ -138,7 +138,7 @@ class Taxonomy(SphinxDirective):
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(inspect.getsourcefile(swingup.taxonomy) or "")
+        self.env.note_dependency(inspect.getsourcefile(swingup.course.taxonomy) or "")
         parts = {
             "tree": lambda: [nodes.raw("", draw(TAXONOMY, self.address), format="html")],
             "loop": lambda: self.parse_text_to_nodes(table(LOOP, loop)),

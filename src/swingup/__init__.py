@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from swingup.algos.trpo import TRPO
     from swingup.algos.value_iteration import ValueIteration
     from swingup.algos.vpg import VPG
-    from swingup.curves import plot
-    from swingup.driver import Progress
     from swingup.envs import Hosted, Vec, make
+    from swingup.episodes import evaluate
     from swingup.errors import (
         CheckpointError,
         ConfigError,
@@ -41,11 +40,14 @@ if TYPE_CHECKING:
         OutputError,
         SwingupError,
     )
-    from swingup.experiment import Run, load, train
+    from swingup.plots.curves import plot
     from swingup.presets import Preset, preset
-    from swingup.rollout import collect, evaluate
+    from swingup.protocols import Env, VecEnv
+    from swingup.rollout import collect
+    from swingup.runs import Run, load, train
     from swingup.spaces import Box, Discrete
-    from swingup.types import Env, Rollout, State, Step, Transition, VecEnv
+    from swingup.training.driver import Progress
+    from swingup.types import Rollout, State, Step, Transition
 
 __version__ = "0.1.0"
 
@@ -68,7 +70,7 @@ _HOMES = {
     "swingup.algos.trpo": ["TRPO"],
     "swingup.algos.value_iteration": ["ValueIteration"],
     "swingup.algos.vpg": ["VPG"],
-    "swingup.driver": ["Progress"],
+    "swingup.training.driver": ["Progress"],
     "swingup.envs": ["Hosted", "Vec", "make"],
     "swingup.errors": [
         "CheckpointError",
@@ -78,12 +80,14 @@ _HOMES = {
         "OutputError",
         "SwingupError",
     ],
-    "swingup.experiment": ["Run", "load", "train"],
-    "swingup.curves": ["plot"],
+    "swingup.runs": ["Run", "load", "train"],
+    "swingup.plots.curves": ["plot"],
     "swingup.presets": ["Preset", "preset"],
-    "swingup.rollout": ["collect", "evaluate"],
+    "swingup.episodes": ["evaluate"],
+    "swingup.rollout": ["collect"],
     "swingup.spaces": ["Box", "Discrete"],
-    "swingup.types": ["Env", "Rollout", "State", "Step", "Transition", "VecEnv"],
+    "swingup.protocols": ["Env", "VecEnv"],
+    "swingup.types": ["Rollout", "State", "Step", "Transition"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,117 +1,81 @@
-"""Whole episodes for all seeds at once, one in each environment: `rollout.evaluate` in pieces that can be stopped."""
+"""Whole episodes, one in each environment: how a policy is judged; on the device or on the host."""
 
-import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from swingup import hosts, parallel, rollout
 from swingup.distributions import noise
-from swingup.envs import Hosted
-from swingup.rows import rows
-from swingup.types import Algorithm, VecEnv
+from swingup.protocols import VecEnv
+from swingup.rollout import Draw, carry_on
+from swingup.spaces import to_env
+from swingup.types import Act, Seen
 
-SLICE_SECONDS = 0.5  # how long compiled code may run before the host looks
-Watch = Callable[[int, np.ndarray], None]  # of env steps so far, and which episodes [S, N] go on
+Carry = TypeVar("Carry")
 
 
-def on_host(
-    algo: Algorithm,
-    env: VecEnv,
-    learner: Any,
-    keys: Array,
-    *,
-    limit: int | None = None,
-    greedy: bool = True,
-    watch: Watch = lambda env_steps, running: None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`rollout.evaluate` for all seeds at once: returns, lengths and which were cut, [S, N], one episode each.
+class Playing(NamedTuple):
+    """One episode in each of N environments, as far as it has come."""
 
-    Actions are greedy, or drawn from the policy. `watch` is called after every env step with how many there were
-    and which episodes go on; it may raise to stop.
+    time: Array  # env steps since the beginning
+    env_state: Any
+    obs: Any  # [N, ...]
+    memory: Any  # [N, ...] of the policy
+    returns: Array  # [N] undiscounted, of the episode that is counted
+    lengths: Array  # [N] in env steps
+    running: Array  # [N] has it not ended yet?
+
+
+def evaluate(
+    env: VecEnv, act: Act, key: Array, limit: int | None = None, *, memory: Any = (), draw: Draw = noise
+) -> tuple[Array, Array, Array]:
+    """Play exactly one episode in each environment: their undiscounted returns, lengths, and which were cut, [N].
+
+    One each, because "the first N episodes to end" would favour short ones. With a `limit`, an episode that is
+    longer than this many env steps is cut and counts with its return so far; without one, this returns when the
+    last episode has ended. `memory` and `draw` are the algorithm's own, where it has them.
     """
-    seeds = len(keys)
-    per_seed = env.num_envs if isinstance(env, Hosted) else env.num_envs // seeds
-    all_, learner = rows(env, seeds, per_seed), hosts.apart(learner)[0]
-    act = parallel.over_seeds(algo, parallel.mesh_of(seeds), partial(hosts._act, env))
-    k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-
-    @jax.jit
-    def drawn(t: int) -> tuple[Array, tuple]:
-        k_act, k_env = jnp.moveaxis(
-            jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, t)))(k_run), 1, 0
-        )
-        return k_env, () if greedy else (jax.vmap(lambda k: noise(env.action_space, k, (per_seed,)))(k_act),)
-
-    env_state, obs = all_.reset(k_reset)
-    returns, lengths = np.zeros((seeds, per_seed), np.float32), np.zeros((seeds, per_seed), np.int32)
-    running, t = np.ones((seeds, per_seed), bool), 0
-    while running.any() and (limit is None or t < limit):
-        k_env, policy_noise = drawn(t)
-        env_noise = jax.tree.map(lambda x: x[0], all_.draw(k_env, 1))
-        action = np.asarray(act(algo, learner, obs, *policy_noise)[2])
-        env_state, step = all_.step(env_state, action, env_noise)
-        obs, returns = step.obs, np.where(running, step.ep_return, returns)
-        lengths = np.where(running, step.ep_length, lengths)
-        running, t = running & ~np.asarray(step.done), t + 1
-        watch(t, running)
-    return returns, lengths, running
+    k_reset, k_run = jax.random.split(key)
+    most = jnp.int32(2**31 - 1 if limit is None else limit)
+    played = play_on(env, act, k_run, first_episodes(env, k_reset, memory), most, draw)
+    return played.returns, played.lengths, played.running
 
 
-def on_device(
-    algo: Algorithm,
-    env: VecEnv,
-    learner: Any,
-    keys: Array,
-    *,
-    limit: int | None = None,
-    greedy: bool = True,
-    watch: Watch = lambda env_steps, running: None,
-) -> tuple[np.ndarray, ...]:
-    """`on_host` for environments that can be compiled, in slices between which `watch` is called."""
-    mesh, most = parallel.mesh_of(len(keys)), 2**31 - 1 if limit is None else limit
-    keys, playing = _first(algo, keys, env=env, mesh=mesh)
-    until, n = 0, 1000
-    while True:
-        began, until = time.monotonic(), min(until + n, most)
-        playing = _on(algo, learner, keys, playing, jnp.int32(until), env=env, mesh=mesh, greedy=greedy)
-        running = np.asarray(playing.running)
-        if not running.any() or until == most:
-            return np.asarray(playing.returns), np.asarray(playing.lengths), running
-        watch(until, running)
-        n = 2 * n if time.monotonic() - began < SLICE_SECONDS else n
+def first_episodes(env: VecEnv, key: Array, memory: Any = ()) -> Playing:
+    """Every environment at the beginning of the episode that is counted."""
+    n = env.num_envs
+    counts = jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool)
+    return Playing(jnp.int32(0), *env.reset(key), memory, *counts)
 
 
-@partial(jax.jit, static_argnames=("env", "mesh"))
-def _first(algo: Algorithm, keys: Array, *, env: VecEnv, mesh: Any) -> tuple[Array, rollout.Playing]:
-    def one(key):
-        k_reset, k_run = jax.random.split(key)
-        return k_run, rollout.first_episodes(env, k_reset)
+def play_on(env: VecEnv, act: Act, key: Array, playing: Playing, until: Array, draw: Draw = noise) -> Playing:
+    """Go on until all episodes have ended, or to env step `until` of them."""
 
-    return parallel.shard(lambda algo, keys: jax.vmap(one)(keys), algo, mesh)(algo, keys)
+    def body(p: Playing) -> Playing:
+        k_act, k_env = env_step_keys(key, p.time)
+        seen = Seen(p.obs, env.legal(p.env_state), env.world(p.env_state), p.memory)
+        choice = act(seen, draw(env.action_space, k_act, (env.num_envs,)))
+        env_noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
+        env_state, step = env.step(p.env_state, to_env(env.action_space, choice.action), env_noise)
+        returns = jnp.where(p.running, step.ep_return, p.returns)
+        lengths = jnp.where(p.running, step.ep_length, p.lengths)
+        memory, running = carry_on(choice.memory, step.done), p.running & ~step.done
+        return Playing(p.time + 1, env_state, step.obs, memory, returns, lengths, running)
+
+    loop = jax.lax.while_loop if env.jittable else host_while
+    return loop(lambda p: (p.time < until) & jnp.any(p.running), body, playing)
 
 
-@partial(jax.jit, static_argnames=("env", "mesh", "greedy"))
-def _on(
-    algo: Algorithm,
-    learner: Any,
-    keys: Array,
-    playing: Any,
-    until: Array,
-    *,
-    env: VecEnv,
-    mesh: Any,
-    greedy: bool,
-) -> rollout.Playing:
-    def one(algo, learner, key, playing, until):
-        return rollout.play_on(
-            env, lambda obs, noise: algo.act(learner, obs, None if greedy else noise), key, playing, until
-        )
+def env_step_keys(key: Array, time: Array | int) -> tuple[Array, Array]:
+    """The keys of one env step of an evaluation: of the policy, and of the environments."""
+    k_act, k_env = jax.random.split(jax.random.fold_in(key, time))
+    return k_act, k_env
 
-    every = jax.vmap(one, in_axes=(parallel.axes(algo), 0, 0, 0, None))
-    return parallel.shard(every, algo, mesh, shared=1)(algo, learner, keys, playing, until)
+
+def host_while(condition: Callable[[Carry], Any], body: Callable[[Carry], Carry], carry: Carry) -> Carry:
+    """`lax.while_loop` as a Python loop."""
+    while condition(carry):
+        carry = body(carry)
+    return carry

@@ -42,7 +42,7 @@ def solve(a: Array, b: Array) -> Array:
     """x with A x = b, by Gauss-Jordan elimination without pivots; A is [S, S], x and b are [S].
 
     For the matrices I - γ P, which need no pivots: each row is dominated by its diagonal. Not `jnp.linalg.solve`,
-    which becomes a batched call of LAPACK when seeds are vmapped: see `swingup.layers.orthogonal`.
+    which becomes a batched call of LAPACK when seeds are vmapped: see `swingup.nets.layers.orthogonal`.
 
     >>> solve(jnp.array([[2.0, -1.0], [-1.0, 3.0]]), jnp.array([0.0, 5.0]))
     Array([1., 2.], dtype=float32)

@@ -1,8 +1,8 @@
-"""Meeting the world: collect experience, cut it in minibatches, evaluate; on the device or on the host."""
+"""Meeting the world: collect experience and cut it in minibatches; on the device or on the host."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,27 @@ from jax import Array
 
 from swingup.counters import around
 from swingup.distributions import noise, uniform
-from swingup.spaces import to_env, zeros
-from swingup.types import Act, Actor, Recent, Rollout, VecEnv
+from swingup.protocols import Replaying, VecEnv
+from swingup.spaces import Space, to_env, zeros
+from swingup.types import Act, Actor, Choice, Recent, Rollout, Seen
 
-Carry = TypeVar("Carry")
+Draw = Callable[[Space, Array, tuple[int, ...]], Any]  # as `distributions.noise` and `Algorithm.draw`
 RECENT = 100  # episodes in the running average that is reported
 
 
-def start(env: VecEnv, key: Array) -> Actor:
-    """Environments at the beginning of their first episodes.
+def keys(key: Array) -> tuple[Array, Array, Array]:
+    """The three keys of an iteration, from the state's: the next state's, the rollout's and the update's."""
+    key, k_run, k_learn = jax.random.split(key, 3)
+    return key, k_run, k_learn
+
+
+def start(env: VecEnv, key: Array, memory: Any = ()) -> Actor:
+    """Environments at the beginning of their first episodes, and the memory with which a policy begins them.
 
     One that is stateful is not touched: zeros stand for its observations until the loop on the host resets it.
     """
     begun = ((), _blank(env)) if env.stateful else env.reset(key)
-    return Actor(*begun, Recent(jnp.zeros(RECENT), jnp.int32(0)))
+    return Actor(*begun, Recent(jnp.zeros(RECENT), jnp.int32(0)), memory)
 
 
 def _blank(env: VecEnv) -> Array:
@@ -32,42 +39,60 @@ def _blank(env: VecEnv) -> Array:
 
 
 def collect(
-    env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int, hold: int = 1
+    env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int, *, hold: int = 1, draw: Draw = noise
 ) -> tuple[Actor, Rollout]:
     """Run `act` for `num_steps` env steps in each of the N environments, continuing their episodes.
 
-    Returns the actor after it and a `Rollout` with leading axes [T, N]. The policy's noise and the
-    environments' are drawn before the loop: thousands of tiny draws inside cost more than the physics.
-    The policy's is held for `hold` env steps.
+    Returns the actor after it and a `Rollout` with leading axes [T, N]. `draw` is the algorithm's own, if it needs
+    another noise than the usual one; each draw is held for `hold` env steps.
     """
 
     def body(carry, x):
-        env_state, obs = carry
+        env_state, obs, memory = carry
         policy_noise, env_noise = x
-        action, extras = act(obs, policy_noise)
-        env_state, step = env.step(env_state, to_env(env.action_space, action), env_noise)
-        return (env_state, step.obs), Rollout(obs, action, extras, step)
+        seen = Seen(obs, env.legal(env_state), env.world(env_state), memory)
+        choice = act(seen, policy_noise)
+        env_state, step = env.step(env_state, to_env(env.action_space, choice.action), env_noise)
+        carry = env_state, step.obs, carry_on(choice.memory, step.done)
+        return carry, Rollout(obs, choice.action, choice.extras, step, seen.legal)
 
-    k_act, k_env = jax.random.split(key)
-    policy_noise = noise(env.action_space, k_act, (-(-num_steps // hold), env.num_envs))
-    policy_noise = jnp.repeat(policy_noise, hold, 0)[:num_steps] if hold > 1 else policy_noise
+    policy_noise, k_env = draws(draw, env.action_space, key, num_steps, env.num_envs, hold)
     xs = policy_noise, env.draw(k_env, num_steps)
-    # Two env steps a turn of the loop, as copying what it carries is a good part of its cost.
+    # Two env steps a turn of the loop, because copying what it carries is a good part of its cost.
     loop = partial(jax.lax.scan, unroll=2) if env.jittable else host_scan
-    (env_state, obs), rollout = loop(body, (actor.env_state, actor.obs), xs)
-    return Actor(env_state, obs, record(actor.recent, rollout)), rollout
+    (env_state, obs, memory), rollout = loop(body, (actor.env_state, actor.obs, actor.memory), xs)
+    return Actor(env_state, obs, record(actor.recent, rollout), memory), rollout
+
+
+def draws(
+    draw: Draw, space: Space, key: Array, num_steps: int, num_envs: int, hold: int = 1
+) -> tuple[Any, Array]:
+    """The policy's noise of a rollout, [T, N, ...], and the key of its environments.
+
+    The noise is drawn before the loop: thousands of tiny draws inside cost more than the physics.
+    """
+    k_act, k_env = jax.random.split(key)
+    policy_noise = draw(space, k_act, (-(-num_steps // hold), num_envs))
+    if hold > 1:
+        policy_noise = jax.tree.map(lambda x: jnp.repeat(x, hold, 0)[:num_steps], policy_noise)
+    return policy_noise, k_env
+
+
+def carry_on(memory: Any, done: Array) -> Any:
+    """A policy's memory after an env step, [N, ...]: zeros where an episode has ended."""
+    return jax.tree.map(lambda x: jnp.where(done.reshape(-1, *[1] * (x.ndim - 1)), 0, x), memory)
 
 
 def wander(env: VecEnv, keys: tuple[Array, Array], num_steps: int, hold: int = 1) -> tuple[Actor, Rollout]:
     """`num_steps` env steps with uniformly random actions, each held for `hold` of them, from new episodes."""
 
-    def act(obs: Any, noise: Array) -> tuple[Array, tuple]:
-        return uniform(env.action_space, noise), ()
+    def act(seen: Seen, noise: Array) -> Choice:
+        return Choice(uniform(env.action_space, noise))
 
-    return collect(env, act, start(env, keys[0]), keys[1], num_steps, hold)
+    return collect(env, act, start(env, keys[0]), keys[1], num_steps, hold=hold)
 
 
-def begin(algo: Any, env: VecEnv, learner: Any, keys: tuple[Array, Array]) -> tuple[Any, Actor]:
+def begin(algo: Replaying, env: VecEnv, learner: Any, keys: tuple[Array, Array]) -> tuple[Any, Actor]:
     """The learner with the warm-up in its replay, and the environments after it.
 
     The warm-up is `warmup_env_steps` random env steps, whose actions are held for `warmup_hold` of them each;
@@ -88,13 +113,6 @@ def host_scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
         carry, y = body(carry, tree.unflatten(row))
         ys.append(y)
     return carry, jax.tree.map(lambda *y: jnp.asarray(np.stack(y)), *ys)
-
-
-def host_while(condition: Callable[[Carry], Any], body: Callable[[Carry], Carry], carry: Carry) -> Carry:
-    """`lax.while_loop` as a Python loop."""
-    while condition(carry):
-        carry = body(carry)
-    return carry
 
 
 @jax.jit
@@ -189,50 +207,3 @@ def permutation(key: Array, n: int) -> Array:
     low = jnp.uint32((1 << bits) - 1)
     words = (jax.random.bits(key, (n,), jnp.uint32) & ~low) | jnp.arange(n, dtype=jnp.uint32)
     return (jnp.sort(words) & low).astype(jnp.int32)
-
-
-class Playing(NamedTuple):
-    """One episode in each of N environments, as far as it has come."""
-
-    time: Array  # env steps since the beginning
-    env_state: Any
-    obs: Any  # [N, ...]
-    returns: Array  # [N] undiscounted, of the episode that is counted
-    lengths: Array  # [N] in env steps
-    running: Array  # [N] has it not ended yet?
-
-
-def evaluate(env: VecEnv, act: Act, key: Array, limit: int | None = None) -> tuple[Array, Array, Array]:
-    """Play exactly one episode in each environment: their undiscounted returns, lengths, and which were cut, [N].
-
-    One each, because "the first N episodes to end" would favour short ones. With a `limit`, an episode that is
-    longer than this many env steps is cut and counts with its return so far; without one, this returns when the
-    last episode has ended.
-    """
-    k_reset, k_run = jax.random.split(key)
-    most = jnp.int32(2**31 - 1 if limit is None else limit)
-    played = play_on(env, act, k_run, first_episodes(env, k_reset), most)
-    return played.returns, played.lengths, played.running
-
-
-def first_episodes(env: VecEnv, key: Array) -> Playing:
-    """Every environment at the beginning of the episode that is counted."""
-    n = env.num_envs
-    return Playing(jnp.int32(0), *env.reset(key), jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
-
-
-def play_on(env: VecEnv, act: Act, key: Array, playing: Playing, until: Array) -> Playing:
-    """Go on until all episodes have ended, or to env step `until` of them."""
-    n = env.num_envs
-
-    def body(p: Playing) -> Playing:
-        k_act, k_env = jax.random.split(jax.random.fold_in(key, p.time))
-        action, _ = act(p.obs, noise(env.action_space, k_act, (n,)))
-        env_noise = jax.tree.map(lambda x: x[0], env.draw(k_env, 1))
-        env_state, step = env.step(p.env_state, to_env(env.action_space, action), env_noise)
-        returns = jnp.where(p.running, step.ep_return, p.returns)
-        lengths = jnp.where(p.running, step.ep_length, p.lengths)
-        return Playing(p.time + 1, env_state, step.obs, returns, lengths, p.running & ~step.done)
-
-    loop = jax.lax.while_loop if env.jittable else host_while
-    return loop(lambda p: (p.time < until) & jnp.any(p.running), body, playing)

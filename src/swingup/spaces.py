@@ -1,6 +1,7 @@
 """Spaces of observations and actions: frozen, hashable, so they can be static arguments of compiled code."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ class Discrete:
     """The integers 0 .. n-1."""
 
     n: int
+    goal: ClassVar[int] = 0  # no entries: a number holds no goals
 
     @property
     def shape(self) -> tuple[int, ...]:

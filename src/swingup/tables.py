@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.envs.tabular import MDP
 from swingup.errors import ConfigError
+from swingup.protocols import VecEnv
 from swingup.spaces import Discrete
-from swingup.types import Rollout, VecEnv
+from swingup.types import Rollout
 
 
 class Sample(NamedTuple):
@@ -60,19 +60,6 @@ def visit(visits: Array, place: tuple, now: Array | bool = True) -> Array:
     A rate 1 / n^ω is then too small to change a float32 anyway, or its ω so near 1/2 that it is 2e-5 for good.
     """
     return visits.at[place].add((now & (visits[place] < 2**31 - 1)).astype(jnp.int32))
-
-
-def process(env: VecEnv, gamma: Array | float) -> MDP:
-    """The environment's own P, R and μ as JAX arrays, with this γ. Raises `ConfigError` where it has none to show."""
-    sizes(env)
-    found = getattr(getattr(env, "env", None), "mdp", None)
-    if not isinstance(found, MDP):
-        raise ConfigError(
-            f"{env.name} does not tell its probabilities and rewards, from which plans are made. Use an environment "
-            "such as tabular:Cliff, or an algorithm that learns from experience, such as q_learning"
-        )
-    p, r, mu = (jnp.asarray(x, jnp.float32) for x in (found.transition, found.reward, found.start))
-    return MDP(p, r, mu, jnp.asarray(found.terminal), jnp.asarray(gamma, jnp.float32))
 
 
 def largest(table: Array) -> Array:

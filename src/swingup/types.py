@@ -1,21 +1,15 @@
-"""The data that flows through the library: plain tuples of arrays, and the protocols that connect the parts.
+"""The data that flows through the library: plain tuples of arrays. `protocols` says who exchanges them.
 
 Axes are named in brackets: `T` env steps of one rollout, `N` environments, `S` seeds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
+from typing import Any, NamedTuple
 
-import jax
 from jax import Array
-
-from swingup.ranges import is_traced, kinds, settle
-from swingup.spaces import Space
 
 Obs = Any
 EnvState = Any
-Cls = TypeVar("Cls")
 
 
 class Transition(NamedTuple):
@@ -59,6 +53,29 @@ class Actor(NamedTuple):
     env_state: EnvState
     obs: Obs  # [N, ...]
     recent: Recent
+    memory: Any = ()  # what `act` carries from one env step to the next: see `Seen`
+
+
+class Seen(NamedTuple):
+    """What a policy sees when it acts in `N` environments."""
+
+    obs: Obs  # [N, ...]
+    legal: Array | None = None  # [N, A] the actions that are allowed; None: all of them
+    world: EnvState | None = (
+        None  # the environments' own states [N, ...], for planners; None where nobody can read them
+    )
+    memory: Any = ()  # the `Choice.memory` of the env step before, [N, ...]; zeros where an episode begins
+
+
+class Choice(NamedTuple):
+    """What a policy answers in `N` environments."""
+
+    action: Array  # [N, ...] as the policy means it: before the environment's bounds are applied
+    extras: Any = ()  # [N, ...] what `update` wants remembered
+    memory: Any = ()  # [N, ...] what to see again in the next env step: of recurrent policies, and of plans
+
+
+Act = Callable[[Seen, Any], Choice]  # what is seen, and noise
 
 
 class Rollout(NamedTuple):
@@ -68,6 +85,7 @@ class Rollout(NamedTuple):
     action: Array  # as the policy drew it: before the environment's bounds are applied
     extras: Any  # whatever the algorithm's `act` wanted remembered
     step: Step
+    legal: Array | None = None  # of each `obs`, the actions that were allowed
 
 
 class State(NamedTuple):
@@ -76,91 +94,3 @@ class State(NamedTuple):
     learner: Any
     actor: Actor
     key: Array
-
-
-class Env(Protocol):
-    """One environment: pure functions, no auto-reset."""
-
-    name: str
-    observation_space: Space
-    action_space: Space
-
-    def reset(self, key: Array) -> tuple[EnvState, Obs]: ...
-    def step(self, state: EnvState, action: Array, key: Array) -> tuple[EnvState, Transition]: ...
-
-
-class VecEnv(Protocol):
-    """`num_envs` environments with auto-reset, on the device or on the host."""
-
-    name: str
-    num_envs: int
-    observation_space: Space
-    action_space: Space
-    jittable: bool  # may this be traced into a compiled program?
-    stateful: bool  # does the object itself hold the state, so that it has one user and `reset` begins anew?
-
-    def reset(self, key: Array) -> tuple[EnvState, Obs]: ...
-    def draw(self, key: Array, num_steps: int) -> Any: ...
-    def step(self, state: EnvState, action: Array, noise: Any) -> tuple[EnvState, Step]: ...
-
-
-class Algorithm(Protocol):
-    """A frozen dataclass of hyperparameters with the methods that the driver calls."""
-
-    @property
-    def num_envs(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-    @property
-    def env_steps_per_iteration(self) -> int: ...
-    def init(self, env: VecEnv, key: Array) -> State: ...
-    def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]: ...
-    def act(self, learner: Any, obs: Obs, noise: Array | None = None) -> tuple[Array, Any]: ...
-    def update(self, learner: Any, rollout: Rollout, key: Array) -> tuple[Any, dict[str, Array]]: ...
-
-
-def env_steps(algo: Algorithm, iterations: int) -> int:
-    """Env steps that a seed has done after so many iterations, with those before the first one."""
-    return getattr(algo, "warmup_env_steps", 0) + iterations * algo.env_steps_per_iteration
-
-
-Act = Callable[[Obs, Array], tuple[Array, Any]]  # observations and noise to actions and extras
-
-
-@dataclass_transform(frozen_default=True)
-def hyperparameters(cls: type[Cls]) -> type[Cls]:
-    """Make a class a frozen dataclass of plain values, whose `float` fields are traced leaves and all others static.
-
-    So a change of a float never recompiles, and a batch of settings is a `vmap`. Inside methods a float
-    field may be a tracer: no Python `if` on it, no shape from it. Before the class's own `__post_init__`,
-    every value is made plain and held to the range that its annotation names, as `ranges.settle` says.
-    """
-    checks = [vars(c)["__post_init__"] for c in cls.__mro__ if "__post_init__" in vars(c)][:1]
-
-    def __post_init__(self):
-        settle(self)
-        for check in checks:
-            check(self)
-
-    cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
-    cls = dataclass(frozen=True)(cls)
-    traced = tuple(name for name, kind in kinds(cls).items() if is_traced(kind))
-    static = tuple(name for name in kinds(cls) if name not in traced)
-
-    def flatten(settings: Any) -> tuple[list, tuple]:
-        values = vars(settings)
-        return [values[n] for n in traced], tuple(values[n] for n in static)
-
-    def flatten_with_keys(settings: Any) -> tuple[list, tuple]:
-        leaves, rest = flatten(settings)
-        keys = map(jax.tree_util.GetAttrKey, traced)
-        return list(zip(keys, leaves, strict=True)), rest
-
-    def unflatten(rest: tuple, leaves: Any) -> Any:
-        settings = object.__new__(cls)  # JAX puts other things into its trees than settings: no checks
-        vars(settings).update(zip(traced, leaves, strict=True))
-        vars(settings).update(zip(static, rest, strict=True))
-        return settings
-
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    return cls

@@ -11,7 +11,8 @@ import pytest
 
 import swingup
 from swingup import cli
-from swingup.callbacks import from_csv
+from swingup.cli.table import COMMANDS
+from swingup.runs.log import from_csv
 from swingup.statistics import mean_ci
 
 TINY = ["--num-envs", "4", "--num-steps", "32", "--epochs", "2", "--hidden", "16", "16"]
@@ -201,7 +202,9 @@ def assert_same_metrics(a: Path, b: Path) -> None:
         (["train", "ppo", "CartPole-v1", "--num-envs", "0"], ["num_envs must be at least 1, not 0"]),
         (["train", "ppo", "CartPole-v1", "--gamma", "1.5"], ["gamma=1.5", "[0, 1]"]),
         (["train", "ppo", "CartPole-v1", "--lr", "-1e-3"], ["lr=-0.001", "[0, ∞)"]),
-        (["train", "--seeds", "10", "ppo", "CartPole-v1"], ["come first: swingup train ALGO ENV"]),
+        (["train", "--seeds", "10", "poo", "CartPole-v1"], ["unknown algorithm 'poo'", "did you mean 'ppo'"]),
+        (["train", "--out", "ppo", "poo", "CartPole-v1"], ["unknown algorithm 'poo'"]),
+        (["train", "ppo", "CartPole-v1", "Pendulum-v1"], ["one environment at a time", "'Pendulum-v1'"]),
         (["train", "ppo", "CartPole-v1", "--env-steps", "0"], ["env_steps must be at least 1"]),
         (["train", "ppo", "CartPole-v1", "--seeds", "0"], ["--seeds must be at least 1"]),
         (["train", "ppo", "CartPole-v1", "--seed", "-1"], ["seeds must be at least 0"]),
@@ -230,6 +233,41 @@ def test_errors_are_one_message(
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
     assert not list(tmp_path.glob("**/config.json"))
+
+
+def test_flags_may_stand_anywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Before, between and behind algorithm and environment: it is the same run."""
+    flags = ["--env-steps", "256", "--seeds", "2", *TINY]
+    orders = [
+        [*flags, "ppo", "CartPole-v1"],
+        ["ppo", *flags, "CartPole-v1"],
+        ["ppo", "CartPole-v1", *flags],
+    ]
+    settings = []
+    for i, args in enumerate(orders):
+        assert command(capsys, "train", "--out", tmp_path / str(i), *args)[0] == 0
+        config = json.loads((tmp_path / str(i) / "config.json").read_text())
+        settings.append({name: x for name, x in config.items() if name != "command"})
+    assert settings[0] == settings[1] == settings[2]
+    assert settings[0]["seeds"] == [0, 1]
+    assert settings[0]["algo"]["hidden"] == [16, 16]
+
+
+def test_lists_have_columns_apart_and_are_data_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """No name runs into what is said of it; with `--json` each row is an object."""
+    for what, key in ((("list", "algos"), "algo"), (("lab", "list"), "lab"), (("list", "envs"), "env")):
+        lines = command(capsys, *what)[1].splitlines()
+        rows = json.loads(command(capsys, *what, "--json")[1])
+        assert [line.split("  ")[0] for line in lines] == [row[key] for row in rows]
+    presets = json.loads(command(capsys, "list", "presets", "--json")[1])
+    assert {"algo": "ppo", "env": "gymnax:CartPole-v1", "env_steps": 100_000}.items() <= presets[0].items()
+
+
+def test_every_command_of_the_table_runs_and_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    told = command(capsys, "--help")[1]
+    for name, known in COMMANDS.items():
+        assert f"  {name} {known.takes}" in told
+        assert command(capsys, name, "--help")[0] == 0
 
 
 def test_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

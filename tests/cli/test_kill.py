@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_cli import assert_same_metrics
 
-from swingup import checkpoint
+from swingup.runs import checkpoint
 
 CASES = {
     "CartPole-v1": ["--env-steps", "153600", "--seeds", "2", "--checkpoint-interval", "5", "--epochs", "4"],

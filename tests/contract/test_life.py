@@ -17,10 +17,11 @@ import pytest
 
 import swingup
 from conftest import SMALL, same_bits, small
-from swingup import checkpoint, cli, config, experiment
+from swingup import cli, runs
 from swingup.algos import ALGOS
-from swingup.callbacks import StopOnSignal
-from swingup.types import env_steps
+from swingup.protocols import env_steps
+from swingup.runs import checkpoint, experiment
+from swingup.training.callbacks import StopOnSignal
 
 KINDS = "device", "host", "images on the device", "images on the host", "goals"
 COMMANDS = "train", "Ctrl-C", "resume", "load", "evaluate", "play", "plot", "digest"
@@ -65,7 +66,7 @@ FAST = {
 QUICK = [row for row in PRODUCT if FAST.get(row[0]) == row[1]]
 WARNINGS = pytest.mark.filterwarnings(
     "ignore:.*no finite ep/return",
-    "ignore::swingup.evaluation.EvaluationWarning",
+    "ignore::swingup.runs.evaluation.EvaluationWarning",
     "ignore::DeprecationWarning",
 )
 
@@ -141,7 +142,7 @@ class Walk:
 
     def resume(self) -> None:
         """What is restored has the bits that were saved; on the device it goes on to those of the whole run."""
-        state, _ = experiment.restore(config.read_config(self.run), self.run)
+        state, _ = runs.restore(experiment.read_config(self.run), self.run)
         # By leaves: what tells the reward of a goal belongs to the environment, which is another one now.
         assert same_bits(*(jax.tree.leaves(jax.tree.map(_plain, x)) for x in (state, self.saved)))
         self.expect("resume", self.run)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swingup import bellman, exact
 from swingup.envs.tabular import mdp, random
 from swingup.lab import LABS
+from swingup.theory import bellman, exact
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "course").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.M | re.S)

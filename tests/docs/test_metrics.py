@@ -9,8 +9,8 @@ import pytest
 import swingup
 from conftest import small
 from swingup.algos import ALGOS
-from swingup.callbacks import COLUMNS
 from swingup.envs import make
+from swingup.runs.log import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 CONTINUOUS = ("ddpg", "td3", "sac")  # those that need actions of a box
@@ -25,7 +25,7 @@ def reported() -> dict[str, set[str]]:
     for name in ALGOS:
         algo = small(name)
         task = "probe:ContinuousTarget" if name in CONTINUOUS else PROBE
-        env = make(task if hasattr(algo, "hidden") else "tabular:Chain", algo.num_envs)  # or a table
+        env = make(task if algo.hidden else "tabular:Chain", algo.num_envs)  # or a table
         found[name] = set(
             jax.eval_shape(lambda key, a=algo, e=env: a.step(e, a.init(e, key))[1], jax.random.key(0))
         )

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from swingup.algos import ALGOS
-from swingup.taxonomy import TAXONOMY, Entry
+from swingup.course.taxonomy import TAXONOMY, Entry
 
 DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,11 +15,15 @@ import pytest
 from test_probes import ITERATIONS, SETTINGS
 
 from conftest import SEEDS, half_of, late
-from swingup import driver, exact
 from swingup.algos import algorithm
-from swingup.critics import each
+from swingup.algos.c51 import C51
+from swingup.algos.dqn import DQN
+from swingup.algos.qr_dqn import QRDQN
 from swingup.distributions import Categorical
 from swingup.envs import make
+from swingup.theory import exact
+from swingup.training import driver
+from swingup.types import Seen
 
 GAMMA = 0.8
 ENV = "tabular:Chain?states=4&slip=0.2&time_limit=3"
@@ -40,7 +44,7 @@ CHANGES = {
 def policy_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     """π(a|s) [S, 2] of what is learnt: of VPG and its kin the random policy itself, else the greedy action."""
     if hasattr(learner, "replay"):
-        action = np.asarray(algo.act(learner, states)[0])
+        action = np.asarray(algo.act(learner, Seen(states))[0])
         if action.dtype.kind == "i":
             return np.eye(2)[action]
         second = np.clip((1 + action[:, 0].astype(np.float64)) / 2, 0, 1)  # the chance of the second action
@@ -51,18 +55,10 @@ def policy_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
 
 
 def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
-    """What the critic says: Q [S, 2] of those that explore for ever, else V [S], an actor's of its own action."""
-    if hasattr(algo, "q_values"):
+    """What is learnt: Q [S, 2] of those that explore for ever, else V [S], an actor's of its own action."""
+    if isinstance(algo, DQN | C51 | QRDQN):
         return np.asarray(algo.q_values(learner.params, states))
-    if not hasattr(learner, "replay"):
-        return np.asarray(learner.params.value(states))
-    critic, action = learner.params.critic, algo.act(learner, states)[0]
-    if action.ndim == 1:
-        q = jax.vmap(lambda critic: critic(states))(critic).min(0)
-        return np.asarray(jnp.take_along_axis(q, action[:, None], 1)[:, 0])
-    return np.asarray(
-        critic(states, action) if algo.__class__.__name__ == "DDPG" else each(critic, states, action).min(0)
-    )
+    return np.asarray(algo.value(learner, states))
 
 
 DEEP = late(SETTINGS, "dqn")  # PPO, as DQN, is among the fast tests of the probes

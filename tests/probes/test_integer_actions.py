@@ -7,11 +7,11 @@ import pytest
 
 import swingup
 from swingup.envs import make
-from swingup.replay import add, take
-from swingup.replay import memory as empty
+from swingup.replay.ring import add, take
+from swingup.replay.ring import memory as empty
 from swingup.rollout import RECENT, collect
 from swingup.spaces import Box
-from swingup.types import Actor, Recent, Transition
+from swingup.types import Actor, Choice, Recent, Transition
 
 
 class OnlyOnePays:
@@ -49,8 +49,8 @@ def test_a_replay_keeps_the_action_that_the_policy_drew():
     env = make(OnlyOnePays(0, 4, 4), 1)
     drawn = jnp.linspace(-1, 1, 7)[:, None, None]
 
-    def act(obs, noise):
-        return noise, ()
+    def act(seen, noise):
+        return Choice(noise)
 
     state, obs = env.reset(jax.random.key(0))
     actor = Actor(state, obs, Recent(jnp.zeros(RECENT), jnp.int32(0)))

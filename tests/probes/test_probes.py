@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from conftest import SEEDS, half_of
-from swingup import driver
 from swingup.algos import algorithm
-from swingup.critics import each
 from swingup.envs import PROBES, Vec, probes
 from swingup.spaces import Discrete, to_env
+from swingup.training import driver
+from swingup.types import Seen
 
 GAMMA = 0.8
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -150,19 +150,6 @@ def trained(algo: Any, tasks: list[probes.Probe], iterations: int, seeds: Sequen
     return jax.jit(jax.vmap(every_seed, (0, None)))(jnp.arange(len(tasks)), keys)
 
 
-def value_of(algo: Any, learner: Any, obs: jax.Array) -> jax.Array:
-    """V of the first observation, or what Q says of the greedy action there."""
-    if hasattr(algo, "q_values"):
-        return algo.q_values(learner.params, obs)[0].max()
-    if hasattr(learner.params, "critic") and hasattr(learner, "replay"):
-        critic, action = learner.params.critic, algo.act(learner, obs)[0]
-        if type(algo).__name__ == "SACDiscrete":
-            return jax.vmap(lambda critic: critic(obs))(critic).min(0)[0, action[0]]
-        q = critic(obs, action) if type(algo).__name__ == "DDPG" else each(critic, obs, action).min(0)
-        return q[0]
-    return learner.params.value(obs)[0]
-
-
 def misses(algo: Any, learner: Any, task: probes.Probe) -> dict[str, np.ndarray]:
     """For everything that learners [S] of a task must know, how far off each is: [S], 1 is the bound.
 
@@ -171,11 +158,11 @@ def misses(algo: Any, learner: Any, task: probes.Probe) -> dict[str, np.ndarray]
     found = {}
     for obs, (value, action) in task.solution(GAMMA).items():
         batch = jnp.array([obs])
-        got = np.asarray(jax.vmap(lambda learner: value_of(algo, learner, batch))(learner))  # noqa: B023
+        got = np.asarray(jax.vmap(lambda learner: algo.value(learner, batch)[0])(learner))  # noqa: B023
         found[f"V{obs} is {value}"] = np.abs(got - value) / (0.05 * max(1.0, abs(value)))
         if action is None:
             continue
-        chosen = jax.vmap(lambda learner: algo.act(learner, batch)[0])(learner)  # noqa: B023
+        chosen = jax.vmap(lambda learner: algo.act(learner, Seen(batch))[0])(learner)  # noqa: B023
         if isinstance(action, float):
             off = np.abs(to_env(task.action_space, chosen)[..., 0] - action)[:, 0] / 0.1
         else:

@@ -11,17 +11,17 @@ import numpy as np
 import optax
 import pytest
 import test_hindsight
-import test_replay
+import test_ring
 
 from conftest import late, same_bits, small
-from swingup import priorities, replay
 from swingup.algos import ALGOS
 from swingup.counters import Counter, add, around, counter, cycle, real
 from swingup.envs import make
+from swingup.replay import priorities, ring
+from swingup.replay.packing import pack, unpack
 from swingup.rollout import RECENT, record
 from swingup.tables import rate, visit
 from swingup.types import Recent, Rollout, Step
-from swingup.words import pack, unpack
 
 WALLS = (2**24, 2**30, 2**31, 2**32, 2**40)  # where float32 and int32 have theirs, and far beyond
 
@@ -88,48 +88,48 @@ def moved(memory: Any, below: int) -> Any:
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_a_replay_goes_on_where_its_counters_end(kind: str, n_step: int) -> None:
     """What is drawn is what happened, before the limits, on them and after; also where the episodes are interrupted."""
-    world = test_replay.World(2, kind, 7, ends=0.9)
-    memory = replay.memory(world.env, 22)
+    world = test_ring.World(2, kind, 7, ends=0.9)
+    memory = ring.memory(world.env, 22)
     if memory.lasts is not None:
         memory = dataclasses.replace(memory, lasts=jnp.zeros((40, *memory.lasts.shape[1:]), jnp.uint8))
     for _ in range(5):
-        memory = test_replay.add(memory, world.play(4))
+        memory = test_ring.add(memory, world.play(4))
     memory = moved(memory, 25)
     for i in range(22):
-        memory = test_replay.add(memory, world.play(4))
+        memory = test_ring.add(memory, world.play(4))
         if i % 4 == 1:
             world.restart()
-            memory = jax.jit(replay.interrupt)(memory)
+            memory = jax.jit(ring.interrupt)(memory)
         if i % 2:
-            test_replay.check(world, memory, n_step)
+            test_ring.check(world, memory, n_step)
     assert int(memory.pushed) < 100  # it has gone around
     assert kind == "vector" or int(memory.ended) < 100
 
 
 def test_a_lost_last_frame_is_known_as_lost_across_the_limit() -> None:
     """Seven time limits with room for four: the three oldest have no weight, whatever their numbers are."""
-    world = test_replay.World(1, "image", 3, ends=0.0)
-    memory = replay.memory(world.env, 30)
+    world = test_ring.World(1, "image", 3, ends=0.0)
+    memory = ring.memory(world.env, 30)
     memory = dataclasses.replace(memory, lasts=jnp.zeros((4, *memory.lasts.shape[1:]), jnp.uint8))  # type: ignore[union-attr]
     memory = dataclasses.replace(memory, ended=jnp.int32(cycle(4) - 4))
     for _ in range(7):
         rollout = world.play(2)
         truncated = rollout.step.truncated.copy()
         truncated[-1] = True
-        memory = test_replay.add(memory, rollout._replace(step=rollout.step._replace(truncated=truncated)))
-    batch = test_replay.take(memory, jnp.arange(14), 0.9)
+        memory = test_ring.add(memory, rollout._replace(step=rollout.step._replace(truncated=truncated)))
+    batch = test_ring.take(memory, jnp.arange(14), 0.9)
     np.testing.assert_array_equal(batch.weight[1::2], [0, 0, 0, 1, 1, 1, 1])
     np.testing.assert_array_equal(batch.weight[::2], np.ones(7))
 
 
 def test_priorities_follow_the_head_across_the_limit() -> None:
     """New transitions get the highest, what lies at the head none, the others keep theirs."""
-    world = test_replay.World(2, "stack", 0)
-    memory = replay.memory(world.env, 20)
+    world = test_ring.World(2, "stack", 0)
+    memory = ring.memory(world.env, 20)
     rows = memory.words.shape[0]
     p = priorities.of(memory)
     for i in range(12):
-        memory = test_replay.add(memory if i != 5 else moved(memory, 10), world.play(3))
+        memory = test_ring.add(memory if i != 5 else moved(memory, 10), world.play(3))
         p = priorities.follow(p, memory, 3)
     leaves = np.asarray(p.tree.levels[0])[: rows * 2]
     total = len(world.history[0])

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from swingup.normalise import (
-    COUNT_LIMIT,
-    Moments,
-    merge,
-    merge_rewards,
-    moments,
-    normalise,
-    reward_scale,
-    scale_rewards,
+from swingup.normalise import COUNT_LIMIT, Moments, RewardScale, moments, reward_scale
+
+merge, merge_rewards, normalise, scale_rewards = (
+    Moments.merge,
+    RewardScale.merge,
+    Moments.normalise,
+    RewardScale.scale,
 )
 
 fast = settings(max_examples=40, deadline=None)

@@ -13,10 +13,11 @@ import pytest
 
 import swingup
 from conftest import SMALL, small
-from swingup import config, experiment, ranges, settings
+from swingup import ranges, runs
 from swingup.algos import ALGOS, algorithm
-from swingup.config import Experiment
-from swingup.parallel import axes
+from swingup.runs import experiment, settings
+from swingup.runs.experiment import Experiment
+from swingup.training.parallel import axes
 
 FIELDS = [(name, field, kind) for name in ALGOS for field, kind in ranges.kinds(algorithm(name)).items()]
 FLOATS = [(name, f, k) for name, f, k in FIELDS if ranges.parts(k)[0] is float]
@@ -198,7 +199,7 @@ def test_what_train_takes(
 ) -> None:
     """The run is defined in plain Python values, and its file gives them back."""
     found: list[Experiment] = []
-    monkeypatch.setattr(experiment, "execute", lambda e, *_, **__: found.append(e))
+    monkeypatch.setattr(runs, "execute", lambda e, *_, **__: found.append(e))
     swingup.train(small("ppo"), "CartPole-v1", **({"env_steps": 64, "episodes": 2} | how))
     e = found[0]
     assert (e.env_steps, e.seeds, e.episodes) == (env_steps, seeds, episodes)
@@ -237,8 +238,8 @@ def test_every_option_of_train_is_known_to_its_errors() -> None:
     options = [
         p.name for p in inspect.signature(swingup.train).parameters.values() if p.kind == p.KEYWORD_ONLY
     ]
-    assert sorted(options) == sorted(config.OPTIONS)
-    assert set(config.ELSEWHERE.values()) <= set(options)
+    assert sorted(options) == sorted(experiment.OPTIONS)
+    assert set(experiment.ELSEWHERE.values()) <= set(options)
 
 
 def test_every_algorithm_declares_its_ranges() -> None:

@@ -1,6 +1,7 @@
 """Against DeepMind's rlax and distrax: advantages and returns, KL divergences, TRPO's constraint."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,10 +15,10 @@ with warnings.catch_warnings():  # their own dependencies' deprecations
     import rlax
 
 from conftest import late, small
-from swingup import driver
 from swingup.distributions import Categorical, Normal
 from swingup.envs import make
 from swingup.returns import gae, n_step_advantage, reward_to_go, td_error
+from swingup.training import driver
 
 T, N, GAMMA = 40, 6, 0.97
 Data = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
@@ -99,9 +100,8 @@ def test_the_kl_that_trpo_reports_is_distrax_over_the_rollout(name: str) -> None
     state = jax.tree.map(lambda x: x[0], driver.init(algo, env, [0]))
     from swingup.rollout import collect
 
-    _, rollout = collect(
-        env, lambda o, n: algo.act(state.learner, o, n), state.actor, jax.random.key(1), algo.num_steps
-    )
+    act = partial(algo.act, state.learner)
+    _, rollout = collect(env, act, state.actor, jax.random.key(1), algo.num_steps)
     learner, metrics = algo.update(state.learner, rollout, jax.random.key(2))
     policies = [x.params.policy(rollout.obs) for x in (state.learner, learner)]
     if name == "CartPole-v1":

@@ -18,13 +18,12 @@ from hypothesis import given, settings
 
 from swingup.distributions import Normal
 from swingup.envs import Hosted, Vec
+from swingup.episodes import evaluate, host_while
 from swingup.rollout import (
     RECENT,
     collect,
     episode_stats,
-    evaluate,
     host_scan,
-    host_while,
     minibatches,
     nonfinite,
     permutation,
@@ -34,7 +33,7 @@ from swingup.rollout import (
     wander,
 )
 from swingup.spaces import Box, Discrete
-from swingup.types import Actor, Recent, Rollout, Step, Transition
+from swingup.types import Actor, Choice, Recent, Rollout, Step, Transition
 
 fast = settings(max_examples=30, deadline=None)
 
@@ -60,8 +59,8 @@ class Marathon:
         return state, Transition(obs, jnp.float32(1.0), over, jnp.bool_(False))
 
 
-def idle(obs, key):
-    return jnp.zeros(obs.shape[0], jnp.int32), ()
+def idle(seen, noise):
+    return Choice(jnp.zeros(seen.obs.shape[0], jnp.int32))
 
 
 def rollout_of(done, ep_return):
@@ -213,9 +212,8 @@ def test_nonfinite_counts_bad_floats_only():
 # --- Collecting
 
 
-def dice(obs, noise):
-    action = jnp.argmax(noise, -1)
-    return action, {"logp": -obs[:, 0]}
+def dice(seen, noise):
+    return Choice(jnp.argmax(noise, -1), {"logp": -seen.obs[:, 0]})
 
 
 def test_collect_keeps_rows_together_and_goes_on_where_it_stopped():
@@ -298,9 +296,9 @@ def test_the_environment_gets_clipped_actions_and_the_rollout_keeps_the_unclippe
     env = Vec(Echo(), 4)
     pi = Normal(jnp.zeros((4, 2)), jnp.full(2, np.log(3.0)))
 
-    def act(obs, noise):
+    def act(seen, noise):
         action = pi.from_noise(noise)
-        return action, pi.log_prob(action)
+        return Choice(action, pi.log_prob(action))
 
     _, rollout = collect(env, act, start(env, jax.random.key(0)), jax.random.key(1), 50)
     action, received = np.asarray(rollout.action), np.asarray(rollout.step.next_obs)

@@ -25,21 +25,15 @@ from jax import Array
 from swingup import counters
 from swingup.counters import Counter
 from swingup.errors import ConfigError, unknown
-from swingup.nn import ACTIVATIONS, ActorCritic
-from swingup.normalise import (
-    Moments,
-    RewardScale,
-    merge,
-    merge_rewards,
-    normalise,
-    reward_scale,
-    scale_rewards,
-)
-from swingup.observations import check_body, obs_moments
+from swingup.nets.actor_critic import ACTIVATIONS, ActorCritic
+from swingup.nets.observations import check_body, obs_moments
+from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
-from swingup.rollout import collect, episode_stats, start, successor_values
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import collect, episode_stats, keys, start, successor_values
+from swingup.schedules import decayed
+from swingup.types import Choice, Rollout, Seen, State
 
 OPTIMS = ("rmsprop", "adam")
 
@@ -48,8 +42,8 @@ class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState
     iteration: Counter  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
-    reward_scale: RewardScale | None  # None unless normalise_reward
+    obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
+    reward_scale: RewardScale | Off  # `Off` unless normalise_reward
 
 
 class Batch(NamedTuple):
@@ -62,7 +56,7 @@ class Batch(NamedTuple):
 
 
 @hyperparameters
-class A2C:
+class A2C(Algorithm):
     num_envs: Count = 8  # N: environments run in parallel
     num_steps: Count = 5  # T: env steps per environment between updates; t_max of the paper
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -89,10 +83,6 @@ class A2C:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         check_body(self.body)
 
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
@@ -103,25 +93,29 @@ class A2C:
             params,
             self.optimizer(jnp.int32(0)).init(params),
             iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
         )
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """One iteration: run the policy T env steps in N environments, then take one gradient step."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Array]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
-        pi = learner.params.policy(self.see(learner, obs))
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
         action = pi.mode() if noise is None else pi.from_noise(noise)
-        return action, pi.log_prob(action)
+        return Choice(action, pi.log_prob(action))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """V(s) of observations [N, ...]: [N]."""
+        return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(
@@ -135,7 +129,7 @@ class A2C:
         params: Any = optax.apply_updates(old, updates)
         metrics |= self.diagnostics(params, data)
         learner = Learner(
-            params, opt_state, counters.add(learner.iteration, 1), *self.statistics(learner, rollout)
+            params, opt_state, counters.add(learner.iteration, 1), *statistics(learner, rollout, self.gamma)
         )
         return learner, metrics
 
@@ -151,11 +145,11 @@ class A2C:
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
         """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
-        step, obs = rollout.step, self.see(learner, rollout.obs)
-        reward = scale_rewards(learner.reward_scale, step.reward)
+        step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
+        reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
         next_value = successor_values(
-            lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
+            lambda obs: learner.params.value(learner.obs_moments.normalise(obs)), value, rollout
         )
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
         return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
@@ -173,21 +167,9 @@ class A2C:
             "explained_variance": explained_variance(b.value_old, b.target),
         }
 
-    def see(self, learner: Learner, obs: Any) -> Any:
-        """Observations as the networks get them."""
-        return normalise(learner.obs_moments, obs)
-
-    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
-        """The running statistics with this rollout's samples, for the *next* rollout."""
-        scale = merge_rewards(learner.reward_scale, rollout.step.reward, rollout.step.done, self.gamma)
-        return merge(learner.obs_moments, rollout.obs), scale
-
     def optimizer(self, iteration: Array) -> optax.GradientTransformation:
         """RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""
-        lr = self.lr
-        if self.lr_decay:
-            env_steps = iteration * self.env_steps_per_iteration
-            lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
+        lr = decayed(self, self.lr, iteration * self.env_steps_per_iteration)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         if self.optim == "adam":
             rule = optax.adam(lr, eps=1e-5)

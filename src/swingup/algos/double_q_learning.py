@@ -23,10 +23,12 @@ from jax import Array
 from swingup import counters
 from swingup.counters import Counter
 from swingup.distributions import epsilon_greedy
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, keys, start
+from swingup.schedules import epsilon
 from swingup.tables import Sample, in_order, largest, rate, sizes, visit
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Learner(NamedTuple):
@@ -36,7 +38,7 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class DoubleQLearning:
+class DoubleQLearning(Algorithm):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 1  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -49,10 +51,6 @@ class DoubleQLearning:
     epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
 
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
     def init(self, env: VecEnv, key: Array) -> State:
         """Two tables of one value, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
@@ -63,19 +61,23 @@ class DoubleQLearning:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then an update for each of them."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """ε-greedy actions for observations [N]; without noise the greedy ones."""
-        q = self.q_values(learner.q, obs)
+        q = self.q_values(learner.q, seen.obs)
         if noise is None:
-            return jnp.argmax(q, -1), ()
-        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
+            return Choice(jnp.argmax(q, -1))
+        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """max_a Q(s, a) of observations [N]: [N]."""
+        return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
@@ -94,7 +96,7 @@ class DoubleQLearning:
         (q, visits), (td, old) = jax.lax.scan(learn, (learner.q, learner.visits), xs)
         env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         metrics = {"td/error": jnp.abs(td).mean(), "q/mean": old.mean(), "q/max": largest(q)}
-        return Learner(q, visits, env_steps), metrics | {"epsilon": self.epsilon(counters.real(env_steps))}
+        return Learner(q, visits, env_steps), metrics | {"epsilon": epsilon(self, env_steps)}
 
     def target(self, q: Array, other: Array, t: Sample) -> Array:
         """y, towards which Q(s, a) moves: its own best action, judged by the other table."""
@@ -104,8 +106,3 @@ class DoubleQLearning:
     def q_values(self, q: Array, obs: Any) -> Array:
         """Q(s, ·), the mean of both tables: [..., A]."""
         return q.mean(0)[obs]
-
-    def epsilon(self, env_steps: Array) -> Array:
-        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
-        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
-        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)

@@ -23,18 +23,21 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup import counters, priorities, replay
+from swingup import counters
 from swingup.counters import Counter
-from swingup.critics import QNetwork
 from swingup.distributions import epsilon_greedy
-from swingup.noisy import perturb
-from swingup.observations import check_body
-from swingup.priorities import Priorities
+from swingup.nets.noisy import perturb
+from swingup.nets.observations import check_body
+from swingup.nets.value_networks import QNetwork
+from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Ratio, Unit, Whole, Widths
-from swingup.replay import Batch, Memory
+from swingup.replay import capacity, priorities, ring
+from swingup.replay.priorities import Priorities
+from swingup.replay.ring import Batch, Memory
 from swingup.returns import huber
-from swingup.rollout import begin, collect, episode_stats
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import begin, collect, episode_stats, keys
+from swingup.schedules import decayed, epsilon
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Learner(NamedTuple):
@@ -49,7 +52,7 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class DQN:
+class DQN(Replaying):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 4  # T: env steps per environment between updates
     replay_ratio: Ratio = 0.25  # gradient steps per env step; times N T it must be a whole number
@@ -84,23 +87,14 @@ class DQN:
 
     def __post_init__(self):
         check_body(self.body)
-        replay.check(self)
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
-    @property
-    def warmup_env_steps(self) -> int:
-        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
-        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+        capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         params = self.network(env, k_net)
-        memory = replay.memory(env, self.replay_size)
+        memory = ring.memory(env, self.replay_size)
         learner = Learner(
             params,
             jax.tree.map(jnp.copy, params),
@@ -121,23 +115,31 @@ class DQN:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
         if noise is None:
-            return jnp.argmax(self.q_values(learner.params, obs), -1), ()
-        q = self.q_values(perturb(learner.params, learner.noise_key, noise.shape[:1]), obs)
-        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
+            return Choice(jnp.argmax(self.q_values(learner.params, seen.obs), -1))
+        q = self.q_values(perturb(learner.params, learner.noise_key, noise.shape[:1]), seen.obs)
+        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """max_a Q(s, a) of observations [N, ...]: [N]."""
+        return self.q_values(learner.params, obs).max(-1)
+
+    def acting(self, learner: Learner) -> Learner:
+        """All that `act` reads, without the replay and what learns."""
+        return learner._replace(target=None, opt_state=None, replay=None, priorities=None)  # pyright: ignore[reportArgumentType]
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, where new transitions have the highest priority."""
-        memory, weighting = replay.add(learner.replay, rollout), learner.priorities
+        memory, weighting = ring.add(learner.replay, rollout), learner.priorities
         if weighting is not None:
             weighting = priorities.follow(weighting, memory, len(rollout.step.reward))
         return learner._replace(replay=memory, priorities=weighting)
@@ -159,16 +161,17 @@ class DQN:
             if weighting is not None:
                 weighting = priorities.update(weighting, batch.index, td, self.alpha)
             count = counters.around(count + 1, self.target_period)
-            target = renew(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
+            tau = jnp.where(count % self.target_period == 0, self.tau, 0.0)
+            target: Any = optax.incremental_update(params, target, tau)
             return (params, target, opt_state, weighting, count), metrics
 
         carry = learner.params, learner.target, learner.opt_state, learner.priorities, learner.gradient_steps
-        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        steps = self.gradient_steps_per_iteration
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         params, target, opt_state, weighting, count = carry
         env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         learner = Learner(params, target, opt_state, memory, weighting, env_steps, count, noise_key)
-        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": self.epsilon(counters.real(env_steps))}
+        return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": epsilon(self, env_steps)}
 
     def loss(
         self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None
@@ -187,9 +190,9 @@ class DQN:
     def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
         """A batch of n-step transitions: uniform, or by priority with importance weights."""
         if weighting is None:
-            return replay.sample(memory, key, self.batch_size, self.gamma, self.n_step, self.hindsight)
+            return ring.sample(memory, key, self.batch_size, self.gamma, self.n_step, self.hindsight)
         index = priorities.draw(weighting, key, self.batch_size)
-        b = replay.take(memory, index, self.gamma, self.n_step)
+        b = ring.take(memory, index, self.gamma, self.n_step)
         size = memory.size * self.num_envs
         return b._replace(weight=b.weight * priorities.weights(weighting, index, size, self.beta))
 
@@ -197,20 +200,8 @@ class DQN:
         """Q(s, ·): [..., A]."""
         return params(obs)
 
-    def epsilon(self, env_steps: Array) -> Array:
-        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
-        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
-        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
-
     def optimizer(self, env_steps: Array) -> optax.GradientTransformation:
         """Adam on gradients clipped by their global norm."""
-        lr = self.lr
-        if self.lr_decay:
-            lr = lr * jnp.maximum(0.0, 1 - env_steps / self.lr_horizon)
+        lr = decayed(self, self.lr, env_steps)
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         return optax.flatten(optax.chain(clip, optax.adam(lr, eps=self.adam_eps)))
-
-
-def renew(target: Any, online: Any, tau: Array | float) -> Any:
-    """θ⁻ <- τ θ + (1 - τ) θ⁻."""
-    return optax.incremental_update(online, target, tau)

@@ -29,14 +29,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.bellman import evaluate_q, lookahead, optimality_q
 from swingup.distributions import Categorical
 from swingup.envs.tabular import MDP
 from swingup.linalg import solve
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Unit, Whole
-from swingup.rollout import collect, episode_stats, start
-from swingup.tables import largest, process, sizes
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import collect, episode_stats, keys, start
+from swingup.tables import largest, sizes
+from swingup.theory.bellman import evaluate_q, lookahead, optimality_q, process
+from swingup.types import Choice, Rollout, Seen, State
 
 ROUNDING = 1e-5  # of Q, relative to its largest value
 
@@ -48,16 +49,12 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class PolicyIteration:
+class PolicyIteration(Algorithm):
     num_envs: Count = 1  # N: environments run in parallel, to show the policy
     num_steps: Count = 1  # T: env steps per environment between evaluations
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     sweeps: Whole = 0  # m: of T^π in an evaluation; 0 solves the linear equations
     initial: float = 0.0  # Q(s, a) before the first of these
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def init(self, env: VecEnv, key: Array) -> State:
         """The environment's own tables, the uniform policy, and environments at their beginnings."""
@@ -70,17 +67,21 @@ class PolicyIteration:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps of π in N environments, then an evaluation and an improvement."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Actions of π for observations [N]; without noise the first of the likeliest."""
-        pi = Categorical(jnp.log(learner.policy[obs]))
-        return pi.mode() if noise is None else pi.from_noise(noise), ()
+        pi = Categorical(jnp.log(learner.policy[seen.obs]))
+        return Choice(pi.mode() if noise is None else pi.from_noise(noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """max_a Q(s, a) of observations [N]: [N]."""
+        return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
     def update(

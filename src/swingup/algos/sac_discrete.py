@@ -18,16 +18,19 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from swingup import counters, replay
+from swingup import counters
 from swingup.counters import Counter
-from swingup.critics import QNetwork, smaller, twins
 from swingup.distributions import Categorical
-from swingup.normalise import Moments, merge, normalise
-from swingup.observations import check_body, obs_moments
+from swingup.nets.observations import check_body, obs_moments
+from swingup.nets.value_networks import QNetwork, smaller, twins
+from swingup.normalise import Moments, Off
+from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
-from swingup.replay import Batch, Memory
-from swingup.rollout import begin, collect, episode_stats
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.replay import capacity, ring
+from swingup.replay.ring import Batch, Memory
+from swingup.rollout import begin, collect, episode_stats, keys
+from swingup.schedules import decayed
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Networks(NamedTuple):
@@ -42,11 +45,11 @@ class Learner(NamedTuple):
     opt_state: Networks  # of each of the three
     replay: Memory
     env_steps: Counter  # done so far, the random ones included
-    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
+    obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
 
 
 @hyperparameters
-class SACDiscrete:
+class SACDiscrete(Replaying):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 1  # T: env steps per environment between updates
     replay_ratio: Ratio = 1.0  # gradient steps per env step; times N T it must be a whole number
@@ -73,22 +76,13 @@ class SACDiscrete:
         learnt = "alpha=0 is no temperature to learn from: start above 0, or keep it fixed with alpha_lr=0"
         refuse((self.alpha == 0) & (self.alpha_lr > 0), learnt)
         check_body(self.body)
-        replay.check(self)
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
-    @property
-    def warmup_env_steps(self) -> int:
-        """Those that `init` takes: `warmup`, rounded up to whole rows of environments."""
-        return max(1, -(-self.warmup // self.num_envs)) * self.num_envs
+        capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        memory = replay.memory(env, self.replay_size)
+        memory = ring.memory(env, self.replay_size)
         target = jax.tree.map(jnp.copy, params.critic)
         learner = Learner(
             params,
@@ -96,7 +90,7 @@ class SACDiscrete:
             self.opt_state(params),
             memory,
             env_steps=counters.counter(self.warmup_env_steps),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
         )
         learner, actor = begin(self, env, learner, (k_env, k_run))
         return State(learner, actor, key)
@@ -112,22 +106,31 @@ class SACDiscrete:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Actions of π for observations [N, ...]; without noise the most likely."""
-        pi = Categorical(learner.params.actor(self.see(learner, obs)))
-        return pi.mode() if noise is None else pi.from_noise(noise), ()
+        pi = Categorical(learner.params.actor(learner.obs_moments.normalise(seen.obs)))
+        return Choice(pi.mode() if noise is None else pi.from_noise(noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """min_i Q_i(s, a) of observations [N, ...] and the greedy actions there: [N]."""
+        q = smaller(every(learner.params.critic, learner.obs_moments.normalise(obs)))
+        return jnp.take_along_axis(q, self.act(learner, Seen(obs)).action[:, None], -1)[:, 0]
+
+    def acting(self, learner: Learner) -> Learner:
+        """All that `act` reads, without the replay and what learns."""
+        return learner._replace(target=None, opt_state=None, replay=None)  # pyright: ignore[reportArgumentType]
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
-        statistics = merge(learner.obs_moments, rollout.obs)
-        return learner._replace(replay=replay.add(learner.replay, rollout), obs_moments=statistics)
+        statistics = learner.obs_moments.merge(rollout.obs)
+        return learner._replace(replay=ring.add(learner.replay, rollout), obs_moments=statistics)
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
@@ -156,7 +159,7 @@ class SACDiscrete:
             return (params, target, Networks(*new)), metrics
 
         carry = learner.params, learner.target, learner.opt_state
-        steps = round(self.replay_ratio * self.env_steps_per_iteration)
+        steps = self.gradient_steps_per_iteration
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
         learner = Learner(*carry, learner.replay, env_steps, learner.obs_moments)
@@ -186,18 +189,13 @@ class SACDiscrete:
 
     def sample(self, learner: Learner, key: Array) -> Batch:
         """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
-        b = replay.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
-        return b._replace(obs=self.see(learner, b.obs), next_obs=self.see(learner, b.next_obs))
-
-    def see(self, learner: Learner, obs: Any) -> Any:
-        """Observations as the networks get them."""
-        return normalise(learner.obs_moments, obs)
+        b = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        see = learner.obs_moments.normalise
+        return b._replace(obs=see(b.obs), next_obs=see(b.next_obs))
 
     def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
         """Adam."""
-        if self.lr_decay:
-            lr = lr * jnp.maximum(0.0, 1 - counters.real(env_steps) / self.lr_horizon)
-        return optax.adam(lr)
+        return optax.adam(decayed(self, lr, counters.real(env_steps)))
 
     def opt_state(self, params: Any) -> Networks:
         begin = self.optimizer(self.lr, counters.counter()).init

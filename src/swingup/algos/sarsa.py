@@ -25,10 +25,12 @@ from jax import Array
 from swingup import counters
 from swingup.counters import Counter
 from swingup.distributions import epsilon_greedy
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, keys, start
+from swingup.schedules import epsilon
 from swingup.tables import Sample, in_order, largest, rate, sizes, visit
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Pending(NamedTuple):
@@ -49,7 +51,7 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class SARSA:
+class SARSA(Algorithm):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 1  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -62,10 +64,6 @@ class SARSA:
     epsilon_end: Unit = 0.05  # and at the end of its linear decay
     epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def init(self, env: VecEnv, key: Array) -> State:
         """A table of one value, and environments at their beginnings."""
@@ -80,19 +78,23 @@ class SARSA:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then an update for each of them."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """ε-greedy actions for observations [N]; without noise the greedy ones."""
-        q = self.q_values(learner.q, obs)
+        q = self.q_values(learner.q, seen.obs)
         if noise is None:
-            return jnp.argmax(q, -1), ()
-        return epsilon_greedy(q, self.epsilon(counters.real(learner.env_steps))).from_noise(noise), ()
+            return Choice(jnp.argmax(q, -1))
+        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """max_a Q(s, a) of observations [N]: [N]."""
+        return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
     def update(
@@ -100,31 +102,31 @@ class SARSA:
     ) -> tuple[Learner, dict[str, Array]]:
         """Learn from the transitions of a rollout [T, N], one after the other. Nothing is drawn."""
 
-        so_far = counters.real(learner.env_steps)
-
         def learn(carry, t):
             q, visits, trace, pending = carry
-            old = q[t.obs, t.action]
-            before, last = jax.tree.map(lambda x: x[t.env], pending), t.terminated | t.truncated
-            # Where they do not meet, an episode has begun: by itself, or as a run on the host was resumed.
-            meets = before.next_obs == t.obs
-            tables = q, visits, jnp.where(meets, trace[t.env], 0.0)
-            tables, td = self.backup(tables, before, before.reward + self.gamma * old, meets)
-            tables, td_last = self.backup(tables, t, self.target(tables[0], t, so_far), last)
-            q, visits, trace = *tables[:2], trace.at[t.env].set(tables[2])
-            now = Pending(t.obs, t.action, t.reward, jnp.where(last, -1, t.next_obs))
+            waiting, ends = jax.tree.map(lambda x: x[t.env], pending), t.terminated | t.truncated
+            # This action is the one that the waiting transition lacked, if it begins where that one led. It does not
+            # where an episode has begun: after the end of another, or when a run on the host was resumed.
+            follows = waiting.next_obs == t.obs
+            value = q[t.obs, t.action]
+            tables = q, visits, jnp.where(follows, trace[t.env], 0.0)
+            tables, td = self.backup(tables, waiting, waiting.reward + self.gamma * value, follows)
+            target = self.target(tables[0], t, learner.env_steps)  # where an episode ends nothing follows
+            (q, visits, trace_now), td_end = self.backup(tables, t, target, ends)
+            now = Pending(t.obs, t.action, t.reward, jnp.where(ends, -1, t.next_obs))
             pending = jax.tree.map(lambda x, y: x.at[t.env].set(y), pending, now)
-            return (q, visits, trace, pending), (jnp.stack([td, td_last]), old, meets + 0.0 + last)
+            carry = q, visits, trace.at[t.env].set(trace_now), pending
+            return carry, (jnp.stack([td, td_end]), value, follows + 0.0 + ends)
 
         carry = learner.q, learner.visits, learner.trace, learner.pending
-        carry, (td, old, learnt) = jax.lax.scan(learn, carry, in_order(rollout))
+        carry, (td, values, learnt) = jax.lax.scan(learn, carry, in_order(rollout))
         env_steps, error = counters.add(learner.env_steps, self.env_steps_per_iteration), jnp.abs(td).sum()
         metrics = {
             "td/error": error / jnp.maximum(learnt.sum(), 1.0),
-            "q/mean": old.mean(),
+            "q/mean": values.mean(),
             "q/max": largest(carry[0]),
         }
-        return Learner(*carry, env_steps), metrics | {"epsilon": self.epsilon(counters.real(env_steps))}
+        return Learner(*carry, env_steps), metrics | {"epsilon": epsilon(self, env_steps)}
 
     def backup(self, tables: tuple, t: Any, target: Array, now: Array) -> tuple[tuple, Array]:
         """Q, n and e after an update of Q(s, a) towards the target, and its TD error; as they were unless `now`."""
@@ -135,16 +137,11 @@ class SARSA:
         trace = jnp.where(now, decayed, trace)
         return (q + rate(self.lr, self.lr_power, visits) * td * trace, visits, trace), td
 
-    def target(self, q: Array, t: Sample, env_steps: Array) -> Array:
+    def target(self, q: Array, t: Sample, env_steps: Counter) -> Array:
         """y where an episode ends: r, and at a time limit what the policy expects there."""
-        policy = jnp.exp(epsilon_greedy(q[t.next_obs], self.epsilon(env_steps)).logits)
+        policy = jnp.exp(epsilon_greedy(q[t.next_obs], epsilon(self, env_steps)).logits)
         return t.reward + self.gamma * jnp.where(t.terminated, 0.0, (policy * q[t.next_obs]).sum(-1))
 
     def q_values(self, q: Array, obs: Any) -> Array:
         """Q(s, ·): [..., A]."""
         return q[obs]
-
-    def epsilon(self, env_steps: Array) -> Array:
-        """ε falls linearly from its start at env step 0 to its end at `epsilon_decay`, and stays there."""
-        done = jnp.clip(env_steps / self.epsilon_decay, 0.0, 1.0)
-        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)

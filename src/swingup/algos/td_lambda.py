@@ -22,11 +22,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.distributions import uniform
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Unit
-from swingup.rollout import collect, episode_stats, start
+from swingup.rollout import collect, episode_stats, keys, start
 from swingup.spaces import Discrete
 from swingup.tables import Sample, in_order, rate, sizes, visit
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Learner(NamedTuple):
@@ -37,7 +38,7 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class TDLambda:
+class TDLambda(Algorithm):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 1  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -47,10 +48,6 @@ class TDLambda:
         0.0  # ω: above 0 the learning rate of a state visited n times is 1 / n^ω, and not lr
     )
     initial: float = 0.0  # V(s) at the beginning
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def init(self, env: VecEnv, key: Array) -> State:
         """A table of one value, and environments at their beginnings."""
@@ -63,18 +60,22 @@ class TDLambda:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps in N environments, then an update for each of them."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Any action, for observations [N]; without noise action 0."""
         if noise is None:
-            return jnp.zeros(jnp.shape(obs), jnp.int32), ()
-        return uniform(Discrete(noise.shape[-1]), noise), ()
+            return Choice(jnp.zeros(jnp.shape(seen.obs), jnp.int32))
+        return Choice(uniform(Discrete(noise.shape[-1]), noise))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """V(s) of observations [N]: [N]."""
+        return learner.v[obs]
 
     @jax.jit
     def update(

@@ -35,29 +35,22 @@ from swingup.counters import Counter
 from swingup.distributions import Distribution
 from swingup.errors import ConfigError, unknown
 from swingup.linalg import conjugate_gradient
-from swingup.nn import ACTIVATIONS, MLP, ActorCritic
-from swingup.normalise import (
-    Moments,
-    RewardScale,
-    merge,
-    merge_rewards,
-    normalise,
-    reward_scale,
-    scale_rewards,
-)
-from swingup.observations import check_body, obs_moments
+from swingup.nets.actor_critic import ACTIVATIONS, MLP, ActorCritic
+from swingup.nets.observations import check_body, obs_moments
+from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, Within
 from swingup.returns import explained_variance, gae, standardise
-from swingup.rollout import collect, episode_stats, minibatches, start, successor_values
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import collect, episode_stats, keys, minibatches, start, successor_values
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Learner(NamedTuple):
     params: ActorCritic
     opt_state: optax.OptState  # of the critic; the policy has none
     iteration: Counter  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
-    reward_scale: RewardScale | None  # None unless normalise_reward
+    obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
+    reward_scale: RewardScale | Off  # `Off` unless normalise_reward
 
 
 class Batch(NamedTuple):
@@ -70,7 +63,7 @@ class Batch(NamedTuple):
 
 
 @hyperparameters
-class TRPO:
+class TRPO(Algorithm):
     num_envs: Count = 8  # N: environments run in parallel
     num_steps: Count = 128  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -99,10 +92,6 @@ class TRPO:
         if self.env_steps_per_iteration % self.num_minibatches:
             raise ConfigError("num_minibatches must divide num_envs * num_steps")
 
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, the critic's optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
@@ -113,26 +102,30 @@ class TRPO:
             params,
             self.optimizer().init(params.critic),
             iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
         )
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """One iteration: run the policy T env steps in N environments, then optimise."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Any]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Actions for observations [N, ...] and π_old(·|s); without noise the policy's mode."""
-        pi = learner.params.policy(self.see(learner, obs))
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
         action = pi.mode() if noise is None else pi.from_noise(noise)
         # Of full shape: a rollout's leading axes are [T, N] also for a log σ that all states share.
-        return action, jax.tree.map(lambda x: jnp.broadcast_to(x, jax.tree.leaves(pi)[0].shape), pi)
+        return Choice(action, jax.tree.map(lambda x: jnp.broadcast_to(x, jax.tree.leaves(pi)[0].shape), pi))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """V(s) of observations [N, ...]: [N]."""
+        return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
@@ -156,7 +149,7 @@ class TRPO:
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
         learner = Learner(
-            params, opt_state, counters.add(learner.iteration, 1), *self.statistics(learner, rollout)
+            params, opt_state, counters.add(learner.iteration, 1), *statistics(learner, rollout, self.gamma)
         )
         return learner, metrics
 
@@ -194,10 +187,12 @@ class TRPO:
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
         """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
-        step, obs = rollout.step, self.see(learner, rollout.obs)
-        reward = scale_rewards(learner.reward_scale, step.reward)
+        step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
+        reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
-        next_value = successor_values(lambda x: learner.params.value(self.see(learner, x)), value, rollout)
+        next_value = successor_values(
+            lambda x: learner.params.value(learner.obs_moments.normalise(x)), value, rollout
+        )
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
         return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
 
@@ -209,15 +204,6 @@ class TRPO:
             "kl": divergence(params, b),
             "explained_variance": explained_variance(b.value_old, b.target),
         }
-
-    def see(self, learner: Learner, obs: Any) -> Any:
-        """Observations as the networks get them."""
-        return normalise(learner.obs_moments, obs)
-
-    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
-        """The running statistics with this rollout's samples, for the *next* rollout."""
-        scale = merge_rewards(learner.reward_scale, rollout.step.reward, rollout.step.done, self.gamma)
-        return merge(learner.obs_moments, rollout.obs), scale
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam, for V."""

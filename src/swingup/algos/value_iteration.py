@@ -21,12 +21,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.bellman import optimality_q
 from swingup.envs.tabular import MDP
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Unit
-from swingup.rollout import collect, episode_stats, start
-from swingup.tables import largest, process, sizes
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import collect, episode_stats, keys, start
+from swingup.tables import largest, sizes
+from swingup.theory.bellman import optimality_q, process
+from swingup.types import Choice, Rollout, Seen, State
 
 
 class Learner(NamedTuple):
@@ -35,15 +36,11 @@ class Learner(NamedTuple):
 
 
 @hyperparameters
-class ValueIteration:
+class ValueIteration(Algorithm):
     num_envs: Count = 1  # N: environments run in parallel, to show the policy
     num_steps: Count = 1  # T: env steps per environment between sweeps
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     initial: float = 0.0  # Q_0(s, a)
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def init(self, env: VecEnv, key: Array) -> State:
         """The environment's own tables, Q_0, and environments at their beginnings."""
@@ -54,16 +51,20 @@ class ValueIteration:
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """T env steps of the greedy policy in N environments, then one sweep."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, tuple]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Greedy actions for observations [N], with noise or without."""
-        return jnp.argmax(self.q_values(learner.q, obs), -1), ()
+        return Choice(jnp.argmax(self.q_values(learner.q, seen.obs), -1))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """max_a Q(s, a) of observations [N]: [N]."""
+        return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
     def update(

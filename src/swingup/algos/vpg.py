@@ -34,17 +34,10 @@ from jax import Array
 from swingup import counters
 from swingup.counters import Counter
 from swingup.errors import ConfigError, unknown
-from swingup.nn import ACTIVATIONS, MLP, ActorCritic
-from swingup.normalise import (
-    Moments,
-    RewardScale,
-    merge,
-    merge_rewards,
-    normalise,
-    reward_scale,
-    scale_rewards,
-)
-from swingup.observations import check_body, obs_moments
+from swingup.nets.actor_critic import ACTIVATIONS, MLP, ActorCritic
+from swingup.nets.observations import check_body, obs_moments
+from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, NonNegative, Unit, Widths
 from swingup.returns import (
     explained_variance,
@@ -56,8 +49,8 @@ from swingup.returns import (
     standardise,
     td_error,
 )
-from swingup.rollout import collect, episode_stats, start, successor_values
-from swingup.types import Rollout, State, VecEnv, hyperparameters
+from swingup.rollout import collect, episode_stats, keys, start, successor_values
+from swingup.types import Choice, Rollout, Seen, State
 
 WEIGHTS = ("full_return", "reward_to_go", "reward_to_go_baseline", "q", "n_step", "gae")
 
@@ -67,8 +60,8 @@ class Learner(NamedTuple):
     opt_state: optax.OptState
     value_opt_state: optax.OptState
     iteration: Counter  # updates done so far
-    obs_moments: Moments | None  # None unless normalise_obs and observations are vectors
-    reward_scale: RewardScale | None  # None unless normalise_reward
+    obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
+    reward_scale: RewardScale | Off  # `Off` unless normalise_reward
 
 
 class Batch(NamedTuple):
@@ -81,7 +74,7 @@ class Batch(NamedTuple):
 
 
 @hyperparameters
-class VPG:
+class VPG(Algorithm):
     num_envs: Count = 16  # N: environments run in parallel
     num_steps: Count = 64  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
@@ -106,10 +99,6 @@ class VPG:
             raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
         check_body(self.body)
 
-    @property
-    def env_steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
-
     def init(self, env: VecEnv, key: Array) -> State:
         """Networks, optimisers and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
@@ -121,25 +110,29 @@ class VPG:
             self.optimizer(self.lr).init(params),
             self.optimizer(self.value_lr).init(params.critic),
             iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else None,
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else None,
+            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
+            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
         )
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         """One iteration of Algorithm 1: run the policy T env steps in N environments, then improve it."""
-        key, k_run, k_learn = jax.random.split(state.key, 3)
+        key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
         learner, metrics = self.update(state.learner, rollout, k_learn)
         return State(learner, actor, key), metrics | episode_stats(actor, rollout)
 
     @jax.jit
-    def act(self, learner: Learner, obs: Any, noise: Array | None = None) -> tuple[Array, Array]:
+    def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
         """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
-        pi = learner.params.policy(self.see(learner, obs))
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
         action = pi.mode() if noise is None else pi.from_noise(noise)
-        return action, pi.log_prob(action)
+        return Choice(action, pi.log_prob(action))
+
+    def value(self, learner: Learner, obs: Any) -> Array:
+        """V(s) of observations [N, ...]: [N]."""
+        return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(
@@ -165,9 +158,9 @@ class VPG:
         (critic, value_opt_state), losses = jax.lax.scan(gradient_step, carry, length=self.value_epochs)
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
-        statistics = self.statistics(learner, rollout)
+        moved = statistics(learner, rollout, self.gamma)
         return Learner(
-            params, opt_state, value_opt_state, counters.add(learner.iteration, 1), *statistics
+            params, opt_state, value_opt_state, counters.add(learner.iteration, 1), *moved
         ), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
@@ -182,11 +175,11 @@ class VPG:
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
         """Weights Ψ and value targets; a truncated episode goes on with V of its true last observation."""
-        step, obs = rollout.step, self.see(learner, rollout.obs)
-        reward = scale_rewards(learner.reward_scale, step.reward)
+        step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
+        reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
         next_value = successor_values(
-            lambda obs: learner.params.value(self.see(learner, obs)), value, rollout
+            lambda obs: learner.params.value(learner.obs_moments.normalise(obs)), value, rollout
         )
         target = reward_to_go(reward, next_value, step.terminated, step.done, self.gamma)
         adv = self.weigh(reward, value, next_value, step.terminated, step.done)
@@ -220,15 +213,6 @@ class VPG:
             "kl": k3(jnp.exp(pi.log_prob(some.action) - some.logp_old)),
             "explained_variance": explained_variance(b.value_old, b.target),
         }
-
-    def see(self, learner: Learner, obs: Any) -> Any:
-        """Observations as the networks get them."""
-        return normalise(learner.obs_moments, obs)
-
-    def statistics(self, learner: Learner, rollout: Rollout) -> tuple[Moments | None, RewardScale | None]:
-        """The running statistics with this rollout's samples, for the *next* rollout."""
-        scale = merge_rewards(learner.reward_scale, rollout.step.reward, rollout.step.done, self.gamma)
-        return merge(learner.obs_moments, rollout.obs), scale
 
     def optimizer(self, lr: float) -> optax.GradientTransformation:
         """Adam."""

@@ -18,7 +18,7 @@ from swingup.envs.adapters.identity import described
 from swingup.envs.names import DEVICE, PROBES, SUITES, WITH_OPTIONS
 from swingup.envs.vec import Hosted, Vec
 from swingup.errors import ConfigError, unknown
-from swingup.types import VecEnv
+from swingup.protocols import VecEnv
 
 
 def canonical(name: str) -> str:
@@ -70,7 +70,7 @@ def make(name: str | Any, num_envs: int, fresh: bool = False) -> VecEnv:
     if isinstance(name, str):
         full = canonical(name)
         return (_make if full.partition(":")[0] in DEVICE else _open)(full, num_envs)
-    if hasattr(name, "num_envs") and hasattr(name, "jittable"):
+    if is_vec(name):
         return _another(name, num_envs) if fresh else _sized(name, num_envs)
     if hasattr(name, "reset_env") and hasattr(name, "step_env"):
         from swingup.envs.adapters.gymnax import users
@@ -86,6 +86,19 @@ def make(name: str | Any, num_envs: int, fresh: bool = False) -> VecEnv:
         f"{type(name).__name__} is not an environment: pass an id such as 'CartPole-v1', or an object with "
         "reset_env(key, params) and step_env(key, state, action, params) as in gymnax, or a gymnasium.Env"
     )
+
+
+def is_vec(source: Any) -> bool:
+    """Is this a `VecEnv`, ours or a user's? Raises `ConfigError` for one that lacks what a `VecEnv` has."""
+    if isinstance(source, str) or not (hasattr(source, "num_envs") and hasattr(source, "jittable")):
+        return False
+    missing = [name for name in vars(VecEnv) if not name.startswith("_") and not hasattr(source, name)]
+    if missing:
+        raise ConfigError(
+            f"{type(source).__name__} lacks {', '.join(missing)}: let it inherit from swingup.VecEnv, which has "
+            "what is optional"
+        )
+    return True
 
 
 def _sized(env: VecEnv, num_envs: int) -> VecEnv:
@@ -119,7 +132,7 @@ def opened(name: str | Any, num_envs: int, fresh: bool = False) -> Iterator[VecE
     try:
         yield env
     finally:
-        if env is not name and hasattr(env, "close"):
+        if env is not name:
             env.close()
 
 
@@ -137,7 +150,7 @@ def on_host(name: str | Any) -> bool:
     """Will `make` open new environments on the host for this id or object?"""
     if isinstance(name, str):
         return canonical(name).partition(":")[0] not in DEVICE
-    return not hasattr(name, "jittable") and _gymnasiums(name)
+    return not is_vec(name) and _gymnasiums(name)
 
 
 def _gymnasiums(name: Any) -> bool:

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.protocols import Env
 from swingup.spaces import Box, Discrete, Space
 from swingup.types import Transition
 
 Solution = dict[tuple[float, ...], tuple[float, int | float | None]]
 
 
-class Probe:
+class Probe(Env):
     """What the probes share: a state that is (time, sign), seen as a vector of one number."""
 
     observation_space: Space = Box.of(-1.0, 1.0, (1,))

@@ -12,8 +12,9 @@ import numpy as np
 from jax import Array
 
 from swingup.errors import EnvironmentFault, SwingupError
+from swingup.protocols import Env
 from swingup.spaces import Discrete, Space
-from swingup.types import Env, EnvState, Obs, Transition
+from swingup.types import EnvState, Obs, Transition
 
 
 def begin(env: Env, key: Array) -> tuple[EnvState, Obs]:
@@ -38,6 +39,14 @@ def advance(env: Env, state: EnvState, action: Array, key: Array) -> tuple[EnvSt
     _same_types(env.name, state, after)
     flags = flag(env.name, "terminated", t.terminated), flag(env.name, "truncated", t.truncated)
     return after, Transition(observation(env, t.obs), reward(env.name, t.reward), *flags)
+
+
+def optional(env: Env, name: str) -> Any:
+    """What a user's environment has under one of the optional names of `Env`, or what `Env` says where it has nothing.
+
+    An environment need not inherit from `Env`; so this is the one place that asks.
+    """
+    return getattr(env, name, getattr(Env, name))
 
 
 def traced(name: str, call: str, function: Callable, *args: Any) -> Any:

@@ -1,6 +1,6 @@
 """Finite Markov decision processes as tables.
 
-With P and R in hand every quantity of the theory has an exact answer: see `swingup.bellman` and `swingup.exact`.
+With P and R in hand every quantity of the theory has an exact answer: see `swingup.theory`.
 `tabular:Cliff` and the other names of `PROCESSES` are environments that any algorithm trains on, made by
 `swingup.envs.adapters.tabular`; what is behind the question mark, as in `tabular:Random?states=20`, goes to the
 function that makes the tables.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.errors import ConfigError
+from swingup.protocols import Env
 from swingup.spaces import Box, Discrete
 from swingup.types import Transition
 
@@ -17,7 +18,7 @@ class Bits(NamedTuple):
     time: Array
 
 
-class BitFlip:
+class BitFlip(Env):
     """Turn n bits into the goal's n bits, one per env step (Andrychowicz et al. 2017, section 3.1).
 
     The reward is -1 until the bits are the goal, and 0 for the env step that makes them so, which terminates
@@ -59,7 +60,7 @@ class Cue(NamedTuple):
     time: Array
 
 
-class Recall:
+class Recall(Env):
     """Name at the end what was shown at the beginning: a task that needs memory.
 
     The first env step shows one of `cues` cues, with a 1 behind it that says that it counts. The others show random

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.envs.pure import advance, begin
-from swingup.types import Env, Obs, Step
+from swingup.envs.pure import advance, begin, optional
+from swingup.protocols import Env, VecEnv
+from swingup.types import Obs, Step
 
 
 class VecState(NamedTuple):
@@ -17,19 +18,26 @@ class VecState(NamedTuple):
     ep_length: Array  # [N]
 
 
-class Vec:
+class Vec(VecEnv):
     """`num_envs` copies of a pure `Env`, stepped together, in the same-step convention of `Step`."""
 
     jittable, stateful = True, False
 
     def __init__(self, env: Env, num_envs: int):
-        self.env, self.num_envs, self.name = env, num_envs, env.name
+        self.env = self.single = env
+        self.num_envs, self.name = num_envs, env.name
         self.source: Any = env  # or the id from which it was made
         self.observation_space, self.action_space = env.observation_space, env.action_space
-        self.goal_reward = getattr(env, "goal_reward", None)
+        self.goal_reward, self.mdp = optional(env, "goal_reward"), optional(env, "mdp")
+        self._costly_reset, self._legal = optional(env, "costly_reset"), optional(env, "legal")
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def legal(self, state: VecState) -> Array | None:
+        """[N, A] the actions that are allowed now; None: all of them."""
+        return None if self._legal is None else jax.vmap(self._legal)(state.env)
+
+    def world(self, state: VecState) -> Any:
+        """[N, ...] the environments' own states."""
+        return state.env
 
     def reset(self, key: Array) -> tuple[VecState, Obs]:
         n = self.num_envs
@@ -49,7 +57,7 @@ class Vec:
         """
         k_step, k_reset = jax.random.split(key)
         shape = (num_steps, self.num_envs)
-        if getattr(self.env, "costly_reset", False):
+        if self._costly_reset:
             once = jax.vmap(self._begin)(jax.random.split(k_reset, self.num_envs))
             fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_steps, *x.shape)), once)
         else:
@@ -84,7 +92,7 @@ def select(condition: Array, on_true: Any, on_false: Any) -> Any:
     return jax.tree.map(pick, on_true, on_false)
 
 
-class Hosted:
+class Hosted(VecEnv):
     """A device environment behind the host interface: the same dynamics, stepped from a Python loop.
 
     It lets every algorithm run on both paths and be compared, and shows what a host adapter must offer.
@@ -93,12 +101,22 @@ class Hosted:
     jittable, stateful = False, False
 
     def __init__(self, env: Vec):
-        self.vec, self.env, self.source = env, env.env, env.source
+        self.vec, self.source = env, env.source
+        self.env = self.single = env.env
         self.num_envs, self.name = env.num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
-        self.goal_reward = env.goal_reward
+        self.goal_reward, self.mdp = env.goal_reward, env.mdp
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)
         self.draw = jax.jit(env.draw, static_argnums=1)
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def legal(self, state: VecState) -> Array | None:
+        """[N, A] the actions that are allowed now; None: all of them."""
+        return self.vec.legal(state)
+
+    def world(self, state: VecState) -> Any:
+        """[N, ...] the environments' own states."""
+        return self.vec.world(state)
+
+    def traceable(self) -> Vec:
+        """The environments that this object hides from compiled programs."""
+        return self.vec

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from swingup.lab.report import Claim, Report
-from swingup.recap import AdamState, adam, adam_start, too_long
+from swingup.course.recap import AdamState, adam, adam_start, too_long
+from swingup.lab.tools.report import Claim, Report
 
 LR, UPDATES, RUNS, SIZE = 0.01, 100, 200, 10
 SECOND = (0.99, 0.999, 0.9999)  # β2

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP
-from swingup.exact import softmax
-from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.exact import softmax
 
 BASELINES = 200  # random ones
 SCALES = np.linspace(-1, 3, 41)  # c of b = c V

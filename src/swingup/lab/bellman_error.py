@@ -19,9 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP, chain, frozen_lake, grid, mdp, random
-from swingup.exact import greedy, mean_squared_bellman_error, optimal_action_value, performance
-from swingup.fitted import equally
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.exact import greedy, mean_squared_bellman_error, optimal_action_value, performance
+from swingup.theory.fitted import equally
 
 COIN, CHOICE, GOOD, BAD, END = range(5)
 SURE = 0.95  # the reward for not walking into the good room, which is worth 1

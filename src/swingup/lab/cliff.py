@@ -14,13 +14,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import exact, machine
 from swingup.algos.q_learning import QLearning
 from swingup.algos.sarsa import SARSA
 from swingup.envs import make
 from swingup.envs.tabular import LAYOUTS, MDP, cells, cliff
-from swingup.lab.learning import apart, greedy_performance, learn, mean_of, seeds_of
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.learning import apart, greedy_performance, learn, mean_of, seeds_of
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory import exact
+from swingup.training import machine
 
 ENV, EPSILON, LR = "tabular:Cliff", 0.1, 0.2
 LEARNERS: dict[str, Any] = {"SARSA": SARSA, "Q-learning": QLearning}

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.bellman import fixed_point, optimality_q
 from swingup.envs.tabular import MDP, random
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.bellman import fixed_point, optimality_q
 
 PROCESSES, PAIRS = 100, 40  # random MDPs, and pairs of Q for each
 ROUNDING = 1e-9

@@ -1,7 +1,7 @@
 """The deadly triad: function approximation, bootstrapping and off-policy data, each harmless without the others.
 
-First Baird's counterexample, exactly and from samples, with all three legs and without each (`swingup.lab.baird`).
-Then DQN with four bootstrap targets on a task whose returns are at most 1 (`swingup.lab.soft_divergence`).
+First Baird's counterexample, exactly and from samples, with all three legs and without each (`lab.tools.baird`).
+Then DQN with four bootstrap targets on a task whose returns are at most 1 (`lab.tools.soft_divergence`).
 `benchmarks/deadly_triad.py` measures the second part on six tasks.
 """
 
@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import machine
-from swingup.lab import baird, soft_divergence
-from swingup.lab.report import Claim, Report, plain
+from swingup.lab.tools import baird, soft_divergence
+from swingup.lab.tools.report import Claim, Report, plain
+from swingup.training import machine
 
 UPDATES = np.unique(np.logspace(0, 6, 61).astype(int))  # expected updates at which errors are drawn
 TRIAD_UPDATES = 10_000  # so many with all three legs; after more, the numbers only get longer

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from scipy.optimize import bisect
 
 from swingup.envs.tabular import MDP, mdp
-from swingup.exact import optimal_action_value, uniform, value
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.exact import optimal_action_value, uniform, value
 
 GAMMAS = (0.9, 0.97, 0.99, 0.999)
 PROBLEMS = 20  # drawn from the seed

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP, mdp
-from swingup.exact import softmax
-from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.exact import softmax
 
 GAMMA, LATE = 0.5, 4  # the 3 comes so many env steps after the choice of left in the second state
 HORIZON = LATE + 2

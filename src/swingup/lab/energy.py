@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.bellman import lookahead
 from swingup.envs.tabular import MDP, mdp, random
-from swingup.exact import greedy, occupancy, optimal_by_policies, value
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.bellman import lookahead
+from swingup.theory.exact import greedy, occupancy, optimal_by_policies, value
 
 FRICTION, GAMMA = 0.2, 0.95  # k, γ
 SPEEDS, EFFORTS = np.linspace(0, 1, 21), np.linspace(0, 1, 101)

@@ -15,16 +15,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import exact, machine
 from swingup.algos.q_learning import Learner, QLearning
 from swingup.counters import counter
 from swingup.distributions import noise
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, chain
-from swingup.lab.learning import greedy_performance, learn, seeds_of
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.learning import greedy_performance, learn, seeds_of
+from swingup.lab.tools.report import Claim, Report
 from swingup.spaces import Discrete
+from swingup.theory import exact
+from swingup.training import machine
+from swingup.types import Seen
 
 STATES, SLIP, SMALL, GAMMA = 8, 0.1, 0.01, 0.95
 SEEDS, ENV_STEPS, POINTS = 40, 10_000, 40  # of each schedule; env steps of each seed; times at which we look
@@ -105,7 +107,7 @@ def actions(algo: Any, env_steps: np.ndarray, seed: int) -> np.ndarray:
     obs, counts = jnp.zeros(DRAWS, jnp.int32), []
     for time, key in zip(env_steps, jax.random.split(jax.random.key(seed), len(env_steps)), strict=True):
         learner = Learner(q, jnp.zeros((1, 2), jnp.int32), counter(int(time)))
-        action, _ = algo.act(learner, obs, noise(Discrete(2), key, (DRAWS,)))
+        action, _, _ = algo.act(learner, Seen(obs), noise(Discrete(2), key, (DRAWS,)))
         counts.append(np.bincount(np.asarray(action), minlength=2))
     return np.array(counts)
 

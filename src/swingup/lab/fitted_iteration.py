@@ -16,10 +16,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.bellman import Iteration, lookahead
 from swingup.envs.tabular import MDP, cells, gridworld, mdp, random
-from swingup.exact import chain_of, greedy, optimal_value, uniform
-from swingup.fitted import (
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.bellman import Iteration, lookahead
+from swingup.theory.exact import chain_of, greedy, optimal_value, uniform
+from swingup.theory.fitted import (
     aggregation,
     averager_bound,
     expansion,
@@ -27,7 +28,6 @@ from swingup.fitted import (
     interpolation,
     least_squares,
 )
-from swingup.lab.report import Claim, Report
 
 FEATURES = np.array([[1.0], [2.0], [0.0]])  # of both states and the terminal one
 FITS = {

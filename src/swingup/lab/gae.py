@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.lab import episodes as ep
-from swingup.lab import wrong_values as wv
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools import wrong_values as wv
+from swingup.lab.tools.report import Claim, Report
 from swingup.returns import discounted, gae, n_step_advantage, reward_to_go, td_error
 
 LAMBDAS = np.linspace(0, 1, 21)

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP
-from swingup.exact import softmax
-from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report, plain
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools.report import Claim, Report, plain
+from swingup.theory.exact import softmax
 
 FORMS = ("full return", "reward-to-go", "Q", "advantage")
 COUNTS = np.array([10, 30, 100, 300, 1000])  # episodes per estimate

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.bellman import Iteration, fixed_point, lookahead, optimality_v
 from swingup.envs.tabular import (
     ARROWS,
     LAYOUTS,
@@ -25,8 +24,9 @@ from swingup.envs.tabular import (
     gridworld,
     windy_grid,
 )
-from swingup.exact import greedy, optimal_by_linear_program, value
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.bellman import Iteration, fixed_point, lookahead, optimality_v
+from swingup.theory.exact import greedy, optimal_by_linear_program, value
 
 MAZES, ROWS, COLUMNS, WALLS = 20, 6, 8, 0.25  # random mazes, their size, and the probability of a wall
 FAR = 10**6  # the distance of cells from which no way leads to the goal

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup import exact, machine
 from swingup.algos.double_q_learning import DoubleQLearning
 from swingup.algos.q_learning import QLearning
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, bias
-from swingup.lab.learning import apart, learn, mean_of, seeds_of
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.learning import apart, learn, mean_of, seeds_of
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory import exact
+from swingup.training import machine
 
 EPSILON, LR = 0.1, 0.1  # the book's
 LEARNERS: dict[str, Any] = {"Q-learning": QLearning, "double Q-learning": DoubleQLearning}

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup import driver, machine
 from swingup.algos.ppo import PPO
 from swingup.envs import make
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.report import Claim, Report
+from swingup.training import driver, machine
 
 WAYS = {  # {name: (memory, window)}; a window of 0 is the whole episode
     "LSTM": ("lstm", 0),

@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.lab import episodes as ep
-from swingup.lab import wrong_values as wv
-from swingup.lab.report import Claim, Report, plain
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools import wrong_values as wv
+from swingup.lab.tools.report import Claim, Report, plain
 from swingup.returns import n_step_advantage
 
 LONGEST = 48

@@ -21,9 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP, random
-from swingup.fitted import circle, jacobian_asymmetry, loop_work, residual_gradient, semi_gradient
-from swingup.lab import ring
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools import ring
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.fitted import circle, jacobian_asymmetry, loop_work, residual_gradient, semi_gradient
 
 STATES, ACTIONS, INPUTS, HIDDEN, NETWORKS = 8, 3, 4, 6, 20
 RATE, UPDATES = 0.1, 2000  # of the way on the ring

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup.lab.report import Claim, Report
-from swingup.normalise import Moments, merge, moments, normalise
-from swingup.recap import adam, adam_start, layer_norm
+from swingup.course.recap import adam, adam_start
+from swingup.lab.tools.report import Claim, Report
+from swingup.nets.layers import layer_norm
+from swingup.normalise import Moments, moments
 
 SAMPLES, INPUTS, HIDDEN, LR, UPDATES, RUNS = 128, 3, 32, 0.01, 200, 6
 UNITS = np.logspace(-2, 2, 9)
@@ -29,7 +30,7 @@ def running(x: jax.Array, parts: int = 8) -> Moments:
     """Statistics of the observations [B, inputs], as they would be merged in the course of training."""
     m = moments(x.shape[1:])
     for batch in jnp.split(x, parts):
-        m = merge(m, batch)
+        m = m.merge(batch)
     return m
 
 
@@ -43,7 +44,7 @@ def final_loss(key: jax.Array, unit: jax.Array, way: str) -> jax.Array:
     y = jnp.sin(2 * x[:, 0]) + x[:, 1] * jnp.cos(x[:, 2])
     x = x * unit
     if way == "running statistics":
-        x = normalise(running(x), x)
+        x = running(x).normalise(x)
     weights = {
         "w": jax.random.normal(k_w, (INPUTS, HIDDEN)) / INPUTS**0.5,
         "gain": jnp.ones(HIDDEN),

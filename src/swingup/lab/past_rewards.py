@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.exact import softmax
-from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report, plain
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools.report import Claim, Report, plain
+from swingup.theory.exact import softmax
 
 EPISODES = 20_000
 HORIZONS = (1, 2, 4, 8, 16, 32, 64)

@@ -18,7 +18,8 @@ from scipy.stats import chi2
 
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, mdp, random
-from swingup.exact import (
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.exact import (
     Trajectory,
     deterministic_policies,
     greedy,
@@ -27,7 +28,6 @@ from swingup.exact import (
     softmax,
     trajectories,
 )
-from swingup.lab.report import Claim, Report
 
 STATES, ACTIONS, HORIZON, GAMMA = 3, 2, 4, 0.9
 EPISODES = 20_000

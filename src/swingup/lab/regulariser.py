@@ -12,8 +12,8 @@ before each update. For Adam it is not, since Adam divides the penalty's gradien
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup.lab.report import Claim, Report
-from swingup.recap import adam, adam_start, penalised, squared_norm
+from swingup.course.recap import adam, adam_start, penalised, squared_norm
+from swingup.lab.tools.report import Claim, Report
 
 SAMPLES, FEATURES, NOISE, SETS = 30, 20, 1.0, 300
 LAMBDAS = np.logspace(-3, 2, 26)

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup.lab.report import Claim, Report
-from swingup.recap import pathwise_gradient, score_function_gradient
+from swingup.course.recap import pathwise_gradient, score_function_gradient
+from swingup.lab.tools.report import Claim, Report
 
 MEAN, STD = 1.0, 0.5
 SAMPLES = 50_000

@@ -16,14 +16,16 @@ import numpy as np
 from jax import Array
 from matplotlib.figure import Figure
 
-from swingup import exact, machine, replay
 from swingup.algos.dqn import DQN
 from swingup.envs import make
-from swingup.lab.learning import all_states, apart, greedy_performance, learn, mean_of, seeds_of
-from swingup.lab.report import Claim, Report
-from swingup.priorities import Priorities
-from swingup.replay import Batch, Memory
-from swingup.types import hyperparameters
+from swingup.lab.tools.learning import all_states, apart, greedy_performance, learn, mean_of, seeds_of
+from swingup.lab.tools.report import Claim, Report
+from swingup.protocols import hyperparameters
+from swingup.replay import ring
+from swingup.replay.priorities import Priorities
+from swingup.replay.ring import Batch, Memory
+from swingup.theory import exact
+from swingup.training import machine
 
 ENV = "tabular:FrozenLake?observe=coordinates"
 SEEDS, ENV_STEPS, EVERY = 32, 10_000, 400  # of each kind; env steps of each seed, and between two looks
@@ -41,7 +43,7 @@ class Window(DQN):
     def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
         """Uniform over the newest transitions, or over all there are if they are fewer."""
         assert weighting is None  # no priorities here
-        return replay.take(memory, newest(memory, key, self.batch_size, self.window), self.gamma, self.n_step)
+        return ring.take(memory, newest(memory, key, self.batch_size, self.window), self.gamma, self.n_step)
 
 
 def newest(memory: Memory, key: Array, count: int, window: Array | float) -> Array:

@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import machine
 from swingup.algos.q_learning import QLearning
 from swingup.envs import make
-from swingup.lab.learning import greedy_performance, learn, seeds_of
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.learning import greedy_performance, learn, seeds_of
+from swingup.lab.tools.report import Claim, Report
 from swingup.statistics import bootstrap_ci, iqm, mean_ci
+from swingup.training import machine
 
 ENV, ENV_STEPS = "tabular:FrozenLake", 10_000
 RATES = 0.1, 0.13  # learning rates of the algorithm, and of another one that is truly better

@@ -12,9 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup.bellman import Iteration, fixed_point, lookahead, optimality_v
 from swingup.envs.tabular import MDP, chain, cliff, frozen_lake, grid, random, two_state_loop, windy_grid
-from swingup.exact import (
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory.bellman import Iteration, fixed_point, lookahead, optimality_v
+from swingup.theory.exact import (
     greedy,
     optimal_by_linear_program,
     optimal_by_policies,
@@ -22,7 +23,6 @@ from swingup.exact import (
     uniform,
     value,
 )
-from swingup.lab.report import Claim, Report
 
 TOLERANCE = 1e-6
 GAMMAS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)

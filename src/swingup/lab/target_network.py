@@ -14,12 +14,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import exact, machine
 from swingup.algos.dqn import DQN
 from swingup.envs import make
-from swingup.lab.learning import all_states, learn, seeds_of
-from swingup.lab.report import Claim, Report, plain
-from swingup.types import hyperparameters
+from swingup.lab.tools.learning import all_states, learn, seeds_of
+from swingup.lab.tools.report import Claim, Report, plain
+from swingup.protocols import hyperparameters
+from swingup.theory import exact
+from swingup.training import machine
 
 ENV = "tabular:Chain?states=10&slip=0.1&gamma=0.99&observe=coordinates"
 MOST = 1.0  # no return can be larger: the reward 1 comes once

@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swingup import exact, machine
 from swingup.algos.td_lambda import TDLambda
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, mdp
-from swingup.lab.learning import learn, mean_of, seeds_of
-from swingup.lab.report import Claim, Report
+from swingup.lab.tools.learning import learn, mean_of, seeds_of
+from swingup.lab.tools.report import Claim, Report
+from swingup.theory import exact
+from swingup.training import machine
 
 STATES = 19
 LAMBDAS = 0.0, 0.4, 0.8, 0.9, 0.95, 1.0

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from swingup.lab.report import Claim, Report
-from swingup.recap import TwoLayers, gradient_descent, mean_squared, two_layers, two_layers_gradient
+from swingup.course.recap import TwoLayers, gradient_descent, mean_squared, two_layers, two_layers_gradient
+from swingup.lab.tools.report import Claim, Report
 
 POINTS, HIDDEN, LR, UPDATES, RUNS = 64, 16, 0.1, 2000, 5
 STEPS = np.logspace(-10, 0, 41)  # h of the differences

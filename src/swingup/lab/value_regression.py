@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swingup.envs.tabular import MDP, random
-from swingup.exact import chain_of, uniform
-from swingup.lab import episodes as ep
-from swingup.lab.report import Claim, Report, plain
+from swingup.lab.tools import episodes as ep
+from swingup.lab.tools.report import Claim, Report, plain
+from swingup.theory.exact import chain_of, uniform
 
 HORIZON = 10
 LAMBDAS = {"λ = 0, bootstrapped": 0.0, "λ = 0.8": 0.8, "λ = 1, rewards-to-go": 1.0}

@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "attribute-missing": (
         "the environment",
         "it has no attribute {name!r}",
-        "Give it what swingup.types.VecEnv lists, for a single environment Env.",
+        "Give it what swingup.protocols.VecEnv lists, for a single environment Env.",
     ),
     "num-envs": (
         "num_envs",

@@ -7,9 +7,10 @@ import numpy as np
 from jax import Array
 
 from swingup.errors import EnvironmentFault
+from swingup.protocols import VecEnv
 from swingup.spaces import Discrete, Space
 from swingup.testing.faults import Finding, finding, first_line, of_fault
-from swingup.types import Step, VecEnv
+from swingup.types import Step
 
 PIECE = 64  # env steps whose noise is drawn together
 

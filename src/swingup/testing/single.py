@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from swingup.errors import ConfigError, RunningStatisticsWarning
+from swingup.protocols import Env
 from swingup.spaces import Box, Discrete
 from swingup.testing.faults import Finding, finding, first_line
 from swingup.testing.play import actions
-from swingup.types import Env, Transition
+from swingup.types import Transition
 
 
 def check_gymnasium(source: Any) -> Iterator[Finding]:

@@ -6,23 +6,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from swingup.protocols import VecEnv
 from swingup.spaces import Box, Discrete
 from swingup.testing.faults import Finding, finding
 from swingup.testing.play import Record, actions, extremes, play
-from swingup.types import VecEnv
 
 SHORT = 64  # env steps of the comparisons between streams
-ATTRIBUTES = (
-    *("name", "num_envs", "observation_space", "action_space", "jittable", "stateful"),
-    *("reset", "draw", "step"),
-)
+# All that a `VecEnv` has, in the order of the protocol.
+ATTRIBUTES = (*VecEnv.__annotations__, *(n for n, x in vars(VecEnv).items() if callable(x) and n[0] != "_"))
 
 
 def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
     """Everything wrong with `num_envs` environments in `env_steps` env steps of each."""
-    for role in ("observation_space", "action_space"):
-        if not isinstance(getattr(env, role), Box | Discrete):
-            return [finding("space-kind", role=role, kind=type(getattr(env, role)).__name__, why="")]
+    spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
+    for role, space in spaces.items():
+        if not isinstance(space, Box | Discrete):
+            return [finding("space-kind", role=role, kind=type(space).__name__, why="")]
     key = jax.random.key(seed)
     action = actions(env.action_space, env_steps, env.num_envs, seed)
     record = play(env, key, action)
@@ -77,7 +76,7 @@ def check_statistics(env: VecEnv, record: Record) -> Iterator[Finding]:
         ("ep-return", step.ep_return, np.array(totals)),
     ):
         wrong = ~np.isclose(got, want, rtol=1e-3, atol=1e-3, equal_nan=True)
-        if wrong.any() and not (code == "ep-return" and getattr(env, "reward_sign", False)):
+        if wrong.any() and not (code == "ep-return" and env.reward_sign):
             at = tuple(np.argwhere(wrong)[0])
             yield finding(code, got=got[at].item(), want=want[at].item(), time=int(at[0]))
     ends = np.array(lengths)[done]
@@ -89,7 +88,7 @@ def check_statistics(env: VecEnv, record: Record) -> Iterator[Finding]:
 
 def check_goals(env: VecEnv, record: Record) -> Iterator[Finding]:
     """Hindsight puts other goals in the place of the desired one: for that one, the reward must be the step's own."""
-    size, reward_of = getattr(env.observation_space, "goal", 0), getattr(env, "goal_reward", None)
+    size, reward_of = env.observation_space.goal, env.goal_reward
     if not size or reward_of is None:
         return
     goals = record.step.next_obs

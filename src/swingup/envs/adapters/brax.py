@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.errors import ConfigError, unknown
+from swingup.protocols import Env
 from swingup.spaces import Box, Space
 from swingup.types import EnvState, Obs, Transition
 
 BACKENDS = ("spring", "positional", "generalized", "mjx")
 
 
-class BraxEnv:
+class BraxEnv(Env):
     """A Brax environment with a time limit of `episode_length` env steps; actions are in [-1, 1].
 
     The state is Brax's own, and how many env steps old the episode is.

@@ -13,7 +13,7 @@ import numpy as np
 
 from swingup.envs.adapters.goals import distance_reward
 from swingup.envs.adapters.gymnasium_spaces import convert, first
-from swingup.envs.adapters.host import HostVec, Outcome, joined
+from swingup.envs.adapters.host import HostVec, Outcome, Pool, joined
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Space
 
@@ -51,7 +51,7 @@ class Segment(NamedTuple):
     pool: Any
 
 
-class EnvPoolPool:
+class EnvPoolPool(Pool):
     """Rows in one pool, or in one for each part that was reset apart: EnvPool takes seeds only when it is made."""
 
     def __init__(self, name: str, num_envs: int, options: dict[str, Any]):

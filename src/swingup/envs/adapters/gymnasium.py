@@ -19,7 +19,7 @@ from swingup.envs.adapters.copies import built, close, in_processes, several, ve
 from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
 from swingup.envs.adapters.gymnasium_vector import VectorPool
-from swingup.envs.adapters.host import HostVec, Outcome, name_of
+from swingup.envs.adapters.host import HostVec, Outcome, Pool, name_of
 from swingup.envs.adapters.running import refuse_statistics
 from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Space
@@ -154,7 +154,7 @@ def _closing(envs: list[Any], pool: Callable[[], Any]) -> Any:
         raise
 
 
-class ListPool:
+class ListPool(Pool):
     """Environments stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others.
 
     The first `theirs` of them were passed by somebody, who closes them.

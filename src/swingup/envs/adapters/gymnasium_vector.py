@@ -9,12 +9,12 @@ from swingup.envs.adapters.answers import flags, rewards
 from swingup.envs.adapters.calls import check_reset, check_steps, raised
 from swingup.envs.adapters.copies import close
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
-from swingup.envs.adapters.host import Outcome, name_of
+from swingup.envs.adapters.host import Outcome, Pool, name_of
 from swingup.envs.adapters.running import refuse_statistics
 from swingup.errors import ConfigError, EnvironmentFault
 
 
-class VectorPool:
+class VectorPool(Pool):
     """A Gymnasium vector environment whose resets are under our control.
 
     DISABLED: it resets the rows it is told to. SAME_STEP: it has reset the rows that ended when the step

@@ -15,11 +15,12 @@ from jax import Array
 from swingup.envs.adapters.calls import described
 from swingup.envs.pure import traced, two
 from swingup.errors import ConfigError, EnvironmentFault
+from swingup.protocols import Env
 from swingup.spaces import Box, Discrete, Space
 from swingup.types import EnvState, Obs, Transition
 
 
-class GymnaxEnv:
+class GymnaxEnv(Env):
     """A gymnax-style environment: `reset_env(key, params)` and `step_env(key, state, action, params)`.
 
     `step_env` returns `obs, state, reward, terminated, info`. The time limit is read from the method

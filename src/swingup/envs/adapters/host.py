@@ -12,6 +12,7 @@ from jax import Array
 
 from swingup.envs.adapters.answers import GOALS, check_float32
 from swingup.errors import ConfigError
+from swingup.protocols import GoalReward, VecEnv
 from swingup.spaces import Space
 from swingup.types import Step
 
@@ -32,6 +33,7 @@ class Pool(Protocol):
     num_envs: int
     observation_space: Space
     action_space: Space
+    goal_reward: GoalReward | None = None  # rewards for another goal, if observations have goals
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
         """Seed and reset the rows from `start` on, one for each seed: their observations [n, ...]."""
@@ -50,7 +52,7 @@ class Pool(Protocol):
         ...
 
 
-class HostVec:
+class HostVec(VecEnv):
     """The environments of a pool, or some of them, in the same-step convention of `Step`.
 
     It holds state: `reset` begins anew, `step` goes on from wherever the last call left off, and what
@@ -59,15 +61,13 @@ class HostVec:
     `stacked` says that observations are stacks of frames as `frames` describes them.
     """
 
-    jittable, stateful = False, True
-    stacked = False
-    source: Any = None  # the id or the object from which it was made
+    jittable, stateful, divisible = False, True, True
 
     def __init__(self, pool: Pool, reward_sign: bool = False):
         self.pool, self._start, self.reward_sign = pool, 0, reward_sign
         self.name, self.num_envs = pool.name, pool.num_envs
         self.observation_space, self.action_space = pool.observation_space, pool.action_space
-        self.goal_reward = getattr(pool, "goal_reward", None)
+        self.goal_reward = pool.goal_reward
         self._return, self._length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, np.int32)
 
     def part(self, start: int, count: int) -> "HostVec":

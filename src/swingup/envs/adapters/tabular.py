@@ -9,6 +9,7 @@ from jax import Array
 
 from swingup.envs.tabular import LAYOUTS, MDP, PROCESSES, cells
 from swingup.errors import ConfigError, unknown
+from swingup.protocols import Env
 from swingup.spaces import Box, Discrete
 from swingup.types import Transition
 
@@ -18,7 +19,7 @@ class TableState(NamedTuple):
     time: Array  # env steps since the start
 
 
-class Tabular:
+class Tabular(Env):
     """An MDP to play. It is truncated after `time_limit` env steps; 0 sets no limit.
 
     Observations are the numbers of states, which tables take as they are and networks as one-hot vectors;

@@ -1,0 +1,117 @@
+"""The commands that take a run which was trained: `evaluate`, `play`, `plot` and `digest`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from swingup.cli.flags import parse
+from swingup.errors import ConfigError
+from swingup.training import machine
+
+
+def load(path: Path) -> Any:
+    """A run, with JAX set up for it."""
+    from swingup import runs
+    from swingup.runs import experiment
+
+    e = experiment.read_config(path)
+    machine.set_up(e.algo, len(e.seeds))
+    return runs.load(path)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    episodes: int = 100  # episodes per seed; with as many as in training, the stored result is repeated
+    policy: Literal["greedy", "stochastic"] = "greedy"  # its best actions, or actions drawn from it
+    limit: int | None = None  # env steps after which an episode is cut; default: as in training
+    json: bool = False  # print one JSON object instead
+
+
+def evaluate(args: list[str]) -> None:
+    """Play fresh episodes with the trained agents."""
+    o = parse(EvaluateOptions, "evaluate", args)
+    if o.episodes < 1:
+        raise ConfigError(f"--episodes must be at least 1, not {o.episodes}")
+    from swingup.runs import session
+
+    run = load(o.run)
+    played = run.evaluate(o.episodes, greedy=o.policy == "greedy", limit=o.limit)
+    about = {"env": run.experiment.env_name, "seeds": list(run.experiment.seeds), "policy": o.policy}
+    if o.json:
+        means = {"final_return": played.returns.mean(1).tolist()}
+        print(json.dumps(about | means | session.described(played)))
+        return
+    for seed, scores, lengths in zip(run.experiment.seeds, played.returns, played.lengths, strict=True):
+        print(
+            f"seed {seed:>4}   mean {scores.mean():10.2f}   std {scores.std():8.2f}   min {scores.min():8.2f}   "
+            f"env steps {lengths.mean():8.1f}"
+        )
+    from swingup.statistics import mean_ci
+
+    means = played.returns.mean(1)
+    low, high = mean_ci(means)
+    interval = f", 95 % CI over seeds [{low:.2f}, {high:.2f}]" if low == low else ""
+    print(f"mean over seeds {means.mean():.2f}{interval}")
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    out: Path  # the file to write: .gif or .mp4
+    seed: int | None = None  # the agent of this training seed; default: the best one
+    episode: int = 0  # which fresh episode: another number starts elsewhere
+    which: Literal["best", "median", "worst"] | None = None
+    """play an episode of the final evaluation again, of all seeds or of --seed; default: a fresh episode"""
+    limit: int = 10_000  # env steps after which an episode is cut
+    stochastic: bool = False  # draw actions from the policy; default: its greedy ones
+
+
+def play(args: list[str]) -> None:
+    """Draw an episode of a trained agent."""
+    o = parse(PlayOptions, "play", args)
+    from swingup.play.animation import encoder
+
+    encoder(o.out)  # before the run is loaded: what is wrong with the name is told at once
+    from swingup.play.playback import animate
+
+    how: dict[str, Any] = {"which": o.which, "limit": o.limit, "stochastic": o.stochastic}
+    about = animate(load(o.run), o.out, o.seed, o.episode, **how)
+    print(f"wrote {o.out} ({about})")
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    runs: tyro.conf.Positional[
+        tuple[Path, ...]
+    ]  # run directories; those that differ only in seeds form one curve
+    out: Path  # the file to write; .png, .svg and .csv are written beside each other
+    metric: str = "ep/return"  # a column of metrics.csv
+    statistic: Literal["mean", "iqm"] = "mean"  # over seeds; iqm: interquartile mean
+    smooth: int = 1  # log points in a running mean
+    title: str | None = None  # above the figure
+
+
+def plot(args: list[str]) -> None:
+    """Draw learning curves with bootstrap confidence intervals over seeds."""
+    o = parse(PlotOptions, "plot", args)
+    from swingup.plots.curves import plot as draw
+
+    written = draw(o.runs, o.out, metric=o.metric, statistic=o.statistic, smooth=o.smooth, title=o.title)
+    print("wrote " + ", ".join(map(str, written)))
+
+
+@dataclass(frozen=True)
+class DigestOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+
+
+def digest(args: list[str]) -> None:
+    """Print one SHA-256 over every array of the newest checkpoint."""
+    options = parse(DigestOptions, "digest", args)
+    from swingup.runs import checkpoint
+
+    print(checkpoint.digest(options.run / "checkpoints"))

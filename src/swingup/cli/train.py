@@ -1,0 +1,200 @@
+"""The commands `train` and `resume`."""
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import tyro
+
+import swingup
+from swingup.algos import ALGOS, algorithm
+from swingup.cli import report
+from swingup.cli.flags import flags_of, free, parse
+from swingup.errors import ConfigError, EnvironmentFault, OutputError, unknown
+from swingup.training import machine
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    env_steps: int | None = None  # env steps per seed; default: the preset's, else 500,000
+    seeds: int = 1  # how many seeds to train at once, in one compiled program
+    seed: int = 0  # the first seed; the others follow it
+    out: Path | None = None  # the run directory; default: a new one under runs/
+    episodes: int = 100  # episodes of the final evaluation, per seed
+    log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
+    checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
+    eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
+    eval_limit: int | None = (
+        None  # env steps after which an evaluation cuts an episode; default: where it ends
+    )
+    play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
+    json: bool = False  # print the content of result.json as the last line
+
+
+def train(args: list[str]) -> int:
+    """Train an algorithm on an environment. Flags may stand before, between and behind the two names."""
+    asked = bool({"-h", "--help"} & set(args))
+    algo, rest = _algorithm(args)
+    names, flags = free(rest, TrainOptions, *([algorithm(algo)] if algo else []))
+    if algo is None or (not names and not asked):
+        print(TRAIN_HELP.format(algos=", ".join(ALGOS)), end="")
+        return 0 if asked else 2
+    if names[1:]:
+        raise ConfigError(f"one environment at a time: {names[1]!r} comes after {names[0]!r}")
+    from swingup.envs import canonical
+
+    env_id = canonical(names[0] if names else "CartPole-v1")
+    human = sys.stderr if "--json" in args else sys.stdout
+    if not asked:
+        print(f"swingup {swingup.__version__}   {algo} on {env_id}", file=human, flush=True)
+    from swingup.presets import defaults
+
+    known = defaults(algo, env_id)
+    options, settings = _train_options(algo, env_id, known, flags)
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
+    machine.set_up(settings, options.seeds)
+    from swingup import runs
+    from swingup.runs import experiment
+
+    e = experiment.Experiment(
+        settings,
+        env_id,
+        known.env_steps if options.env_steps is None else options.env_steps,
+        tuple(range(options.seed, options.seed + options.seeds)),
+        options.episodes,
+        options.log_interval,
+        options.checkpoint_interval,
+        options.eval_interval,
+        options.eval_limit,
+        command=shlex.join(["swingup", "train", *args]),
+    )
+    out = experiment.prepare(options.out or _new_directory(algo, env_id))
+    if options.play:
+        _can_play(e, out)
+    report.header(e, out, known, human)
+    return _run(lambda **how: runs.execute(e, out, **how), out, options.play, options.json, human)
+
+
+def _algorithm(args: list[str]) -> tuple[str | None, list[str]]:
+    """The name of the algorithm, and the arguments without it; None if there is none.
+
+    It is the first argument that is such a name, unless it is the value of an option of runs (`--out ppo`): what else
+    takes a value can be told only once the algorithm is known. Raises `ConfigError` for an unknown name.
+    """
+    valued = {flag for flag, kind in flags_of(TrainOptions).items() if kind is not bool}
+    for i, word in enumerate(args):
+        if word in ALGOS and (i == 0 or args[i - 1] not in valued):
+            return word, args[:i] + args[i + 1 :]
+    words, _ = free(args, TrainOptions)
+    if words:
+        raise ConfigError(unknown("algorithm", words[0], ALGOS))
+    return None, args
+
+
+TRAIN_HELP = """\
+usage: swingup train ALGO ENV [options], such as: swingup train ppo CartPole-v1 --seeds 10
+
+  ALGO: {algos}
+  ENV:  an id such as CartPole-v1; swingup list envs lists them
+
+swingup train ALGO ENV --help lists the options and hyperparameters with the defaults of that pair.
+"""
+
+
+def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple[TrainOptions, Any]:
+    """The options of a run, and beside them every hyperparameter as a flag."""
+    settings = known.algo
+    flat = tyro.conf.OmitArgPrefixes
+    fields: list[Any] = [
+        ("run", flat[TrainOptions], field(default=TrainOptions())),
+        ("hyperparameters", flat[type(settings)], field(default=settings)),
+    ]
+    kind = dataclasses.make_dataclass("TrainCommand", fields, frozen=True)
+    about = f"Train {algo} on {env_id}. The defaults are {known.about}, for {known.env_steps:,} env steps."
+    parsed: Any = parse(kind, f"train {algo} {env_id.partition(':')[2]}", args, description=about)
+    return parsed.run, parsed.hyperparameters
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    run: tyro.conf.Positional[Path]  # the run directory
+    env_steps: int | None = None  # train to this many env steps per seed; default: as the run was meant to
+    play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
+    json: bool = False  # print the content of result.json as the last line
+
+
+def resume(args: list[str]) -> int:
+    """Continue a run from its newest checkpoint."""
+    options = parse(ResumeOptions, "resume", args)
+    from swingup import runs
+    from swingup.runs import experiment
+
+    e = experiment.read_config(options.run)
+    human = sys.stderr if options.json else sys.stdout
+    machine.set_up(e.algo, len(e.seeds))
+    if options.play:
+        _can_play(e, options.run)
+    print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
+
+    def go(**how: Any) -> Any:
+        return runs.resume(options.run, env_steps=options.env_steps, **how)
+
+    return _run(go, options.run, options.play, options.json, human)
+
+
+def _can_play(e: Any, out: Path) -> None:
+    """Raise `ConfigError` now for what would keep --play from drawing after training."""
+    from swingup.play import playback
+
+    playback.check(e, out / "agent.gif")
+
+
+def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: TextIO) -> int:
+    """Train, show progress, report; after a signal, say how to go on."""
+    from swingup.protocols import env_steps
+    from swingup.training.callbacks import Console, Stopped
+
+    console = Console(human)
+    try:
+        run = go(console=console, signals=True)
+    except Stopped as stop:
+        print(
+            f"\nsaved at {stop.env_steps:,} env steps; continue with: {report.resume(out)}",
+            file=human,
+            flush=True,
+        )
+        return 128 + stop.signum
+    except EnvironmentFault as fault:
+        if fault.progress is not None:
+            done = env_steps(fault.progress.algo, fault.progress.iteration)
+            print(
+                f"\nsaved at {done:,} env steps; continue with: {report.resume(out)}", file=human, flush=True
+            )
+        raise
+    report.report(run, out, human)
+    if play:
+        from swingup.play.playback import animate
+
+        print(f"wrote {out / 'agent.gif'} ({animate(run, out / 'agent.gif')})", file=human)
+    if as_json:
+        print(json.dumps(run.result), flush=True)
+    return 0
+
+
+def _new_directory(algo: str, env_id: str) -> Path:
+    """runs/ppo-CartPole-v1-20261122-134500, made now, with a number behind it if that exists."""
+    name = env_id.partition(":")[2].partition("?")[0].replace("/", "-")  # ALE/Pong-v5?episodic_life=true
+    base = Path("runs") / f"{algo}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for path in [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]:
+        with contextlib.suppress(FileExistsError):  # also of another process at this very moment
+            path.mkdir(parents=True)
+            return path
+    raise OutputError(f"{base} and 998 like it exist already: choose another --out")

@@ -1,0 +1,102 @@
+"""Training many seeds in one program and looking at what they have learnt, for the demonstrations that train."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from swingup.envs.tabular import MDP
+from swingup.errors import ConfigError
+from swingup.protocols import Algorithm, VecEnv
+from swingup.theory import exact
+from swingup.training import driver
+
+
+class Learning(NamedTuple):
+    """What a training of S seeds left behind."""
+
+    seen: Any  # what `look` returned, with leading axes [S, points]
+    metrics: dict[str, np.ndarray]  # {name: [S, iterations]}
+
+
+def seeds_of(seed: int, count: int) -> list[int]:
+    """`count` seeds for one root seed; no two root seeds share any.
+
+    >>> seeds_of(2, 3)
+    [6, 7, 8]
+    """
+    return list(range(seed * count, (seed + 1) * count))
+
+
+def learn(
+    algo: Algorithm,
+    env: VecEnv,
+    seeds: Sequence[int],
+    iterations: int,
+    every: int,
+    look: Callable[[Any], Any],
+) -> Learning:
+    """Train all seeds side by side; after each `every` iterations see what `look(learner)` says of each seed.
+
+    `every` must divide `iterations`. Call `machine.set_up` before the environment is made, as that starts JAX.
+    """
+    looks, seen, parts = jax.jit(jax.vmap(look)), [], []
+
+    def keep(progress: driver.Progress) -> None:
+        parts.append(progress.metrics)
+        if progress.iteration % every == 0:  # a copy, as the next chunk writes over the learner
+            seen.append(jax.tree.map(np.array, looks(progress.state.learner)))
+
+    driver.run(algo, env, driver.begin(algo, env, seeds), iterations, every=[every], callbacks=[keep])
+    metrics = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
+    return Learning(jax.tree.map(lambda *x: np.stack(x, 1), *seen), metrics)
+
+
+def all_states(env: Any) -> Any:
+    """What an environment of a finite MDP shows in each of its states: [S, ...]."""
+    return jax.vmap(env.env.observe)(jnp.arange(env.env.mdp.num_states))
+
+
+def greedy_performance(mdp: MDP, q: np.ndarray) -> float:
+    """The exact J of the policy that is greedy in Q [S, A]; -∞ where γ = 1 and it never comes to an end.
+
+    Where it never comes, Q was never learnt, and the uniform policy may stand there: J does not know.
+    """
+    policy, met = exact.greedy(q), mdp.start > 0
+    for _ in range(mdp.num_states):
+        met = met | (met @ exact.chain_of(mdp, policy) > 0)
+    try:
+        return exact.performance(mdp, np.where(met[:, None], policy, exact.uniform(mdp)))
+    except ConfigError:
+        return -np.inf
+
+
+class Mean(NamedTuple):
+    """A mean over seeds with its standard error."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ± {self.error:.2g}"
+
+
+def mean_of(x: np.ndarray) -> Mean:
+    """Of one number per seed, [S].
+
+    >>> print(mean_of(np.array([1.0, 3.0])))
+    2 ± 1
+    """
+    return Mean(float(x.mean()), float(x.std(ddof=1) / np.sqrt(len(x))))
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> float:
+    """By how many standard errors the mean of independent a [S] lies above that of b [S] (Welch's t).
+
+    >>> float(apart(np.array([3.0, 5.0]), np.array([1.0, 1.0])))
+    3.0
+    """
+    x, y = mean_of(a), mean_of(b)
+    return (x.value - y.value) / max(np.hypot(x.error, y.error), 1e-12)

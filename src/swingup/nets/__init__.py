@@ -1,0 +1,1 @@
+"""Networks: layers, the bodies that read images and windows, policies, value functions."""

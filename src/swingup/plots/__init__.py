@@ -1,0 +1,1 @@
+"""Learning curves with their intervals."""

@@ -1,0 +1,1 @@
+"""Finite MDPs, exactly: Bellman operators, solutions, and fitted iteration."""

@@ -1,0 +1,1 @@
+"""The loop around every algorithm: on the device, on the host, for all seeds at once."""

@@ -1,0 +1,233 @@
+"""The loop around every algorithm: compile a chunk of iterations, run it for all seeds at once, look, repeat.
+
+Nothing is called back from inside compiled code: callbacks act between chunks. The number of iterations in a
+chunk is a run-time argument, so one compilation serves every length, and neither the chunk size nor the
+logging interval can change a number.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from swingup.errors import EnvironmentFault
+from swingup.protocols import Algorithm, VecEnv, env_steps
+from swingup.replay import capacity, ring
+from swingup.rollout import nonfinite
+from swingup.training.clock import Clock
+from swingup.training.finite import check_finite
+from swingup.training.host_loop import Loop
+from swingup.training.parallel import axes, mesh_of, over_seeds, part, place, shard
+from swingup.training.warmup import warm_up
+from swingup.types import State
+
+Metrics = dict[str, np.ndarray]
+SLICE_SECONDS = 1.0  # how long compiled code may run before the host looks
+CHUNK = 512  # iterations that one call of compiled code may run; the size of its log of metrics
+
+
+class Progress(NamedTuple):
+    """What a callback sees after a chunk. It may read everything; it must not alter anything."""
+
+    algo: Algorithm
+    env: VecEnv
+    iteration: int  # iterations done since the run began
+    iterations: int  # iterations of the whole run
+    state: State  # leading axis [S]; donated to the next chunk, so copy what you keep
+    metrics: Metrics  # {name: [S, chunk]}
+    clock: Clock
+
+
+Callback = Callable[[Progress], None]
+
+
+def root_key(seed: int, purpose: str) -> Array:
+    """The key of one consumer: the seed's root key, folded with the consumer's name."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+def root_keys(seeds: Sequence[int], purpose: str) -> Array:
+    """`root_key` of every seed, [S], in one call: the same bits."""
+    words = np.array(seeds, np.uint64).astype(np.uint32)
+    return _root_keys(words, np.uint32(zlib.crc32(purpose.encode())))
+
+
+@jax.jit
+def _root_keys(seeds: Array, purpose: Array) -> Array:
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), purpose))(seeds)
+
+
+def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+    """The training states of all seeds, stacked along a leading axis [S].
+
+    A stateful environment is not touched, so this is traceable and gives shapes by `jax.eval_shape`; `begin` also
+    resets it and does the warm-up. Raises `ConfigError` if the replays do not fit in memory.
+    """
+    capacity.check_room(algo, env, len(seeds))
+    keys = root_keys(seeds, "train")
+    if env.stateful:
+        one = partial(_init_one, part(env, 0, len(seeds)))  # whose spaces and size are those of every seed
+        return over_seeds(algo, mesh_of(len(seeds)), one)(algo, keys)
+    return _init(algo, keys, env.traceable())
+
+
+def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | None = None) -> State:
+    """What `run` starts from: `init`, environments that are reset, replays that hold their warm-up.
+
+    On the device, another core compiles meanwhile the chunk that `run` needs. The clock learns what was compiling and
+    what, of a warm-up on the host, was running. Raises `ConfigError` if the replays do not fit in memory.
+    """
+    clock = clock or Clock()
+    with clock.measure("compile_seconds"):
+        if env.jittable:
+            return _begin_on_device(algo, env, seeds)
+        state = init(algo, env, seeds)
+        if not env.stateful:
+            return state
+        state = restart(env, jax.block_until_ready(state), seeds, 0)
+    if not env_steps(algo, 0):
+        return state
+    try:
+        replaying: Any = algo  # for it has a warm-up
+        return warm_up(replaying, env, state, root_keys(seeds, "warm-up"), clock)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "stopped in the warm-up: nothing was learnt yet, so nothing is saved"
+        ) from None
+
+
+def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+    """`init`; and meanwhile, on another core, compile the chunk that `run` needs.
+
+    It is called on zeros for no iterations: then it need not wait for the state that `init` compiles for.
+    """
+    shapes, mesh = jax.eval_shape(lambda: init(algo, env, seeds)), mesh_of(len(seeds))
+
+    def zeros(x):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            bits: Any = np.zeros((*x.shape, 2), np.uint32)
+            return jax.random.wrap_key_data(bits)
+        return np.zeros(x.shape, x.dtype)
+
+    with ThreadPoolExecutor(1) as pool:
+        state = pool.submit(init, algo, env, seeds)
+        if sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) < 10**7:  # not twice a large replay
+            none = place(jax.tree.map(zeros, shapes), mesh)
+            _device_chunk(algo, none, jnp.int32(0), env=env, chunk=CHUNK, mesh=mesh)
+        return jax.block_until_ready(state.result())
+
+
+def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
+    """A state after `done` iterations whose environments begin anew, where these live on the host."""
+    if not env.stateful:
+        return state
+    parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
+    keys = root_keys(seeds, f"environments from iteration {done}")
+    obs = np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
+    learner, memory = state.learner, jax.tree.map(jnp.zeros_like, state.actor.memory)
+    if done:
+        learner = ring.in_memories(jax.jit(jax.vmap(ring.interrupt), donate_argnums=0), learner)
+    return state._replace(learner=learner, actor=state.actor._replace(obs=obs, memory=memory))
+
+
+@partial(jax.jit, static_argnames="env")
+def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
+    return jax.vmap(partial(_init_one, env), in_axes=(axes(algo), 0))(algo, keys)
+
+
+def _init_one(env: VecEnv, algo: Algorithm, key: Array) -> State:
+    return algo.init(env, key)
+
+
+def run(
+    algo: Algorithm,
+    env: VecEnv,
+    state: State,
+    iterations: int,
+    *,
+    done: int = 0,
+    chunk: int = CHUNK,
+    every: Sequence[int] = (),
+    callbacks: Sequence[Callback] = (),
+    clock: Clock | None = None,
+) -> State:
+    """Advance `state` [S], which is consumed, from iteration `done` to `iterations`.
+
+    Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run saves
+    and evaluates at the same points; and in between after `chunk` iterations or about a second, so that a
+    slow run shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears, and the
+    `EnvironmentFault` of an environment on the host: once callbacks have seen the iterations that were complete, and
+    with a `Progress` after the last of them. Callbacks may raise to stop.
+    """
+    clock = clock or Clock()
+    before = clock.run_seconds
+    seeds = len(jax.tree.leaves(state)[0])
+    mesh = mesh_of(seeds)
+    state = place(state, mesh)
+    with clock.measure("compile_seconds"):
+        if env.jittable:
+            advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
+            state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
+        else:
+            advance = Loop(algo, env, state, clock)
+    n, first, progress = 1, done, None
+    fault: EnvironmentFault | None = None
+    while done < iterations:
+        n = min(n, iterations - done, chunk, *(k - done % k for k in every))
+        with clock.measure("run_seconds"):
+            state, metrics = advance(state, jnp.int32(n))
+            metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
+        if isinstance(advance, Loop) and (fault := advance.fault):
+            n = advance.complete
+        if n:
+            check_finite(metrics, algo, done)
+            done += n
+            progress = Progress(algo, env, done, iterations, state, metrics, clock)
+            for callback in callbacks:
+                callback(progress)
+        if fault:
+            fault.progress = progress and progress._replace(state=state)
+            raise fault
+        n = max(1, int(SLICE_SECONDS * (done - first) / (clock.run_seconds - before)))
+    return state
+
+
+@partial(jax.jit, static_argnames=("env", "chunk", "mesh"), donate_argnames="state")
+def _device_chunk(
+    algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk: int, mesh: Mesh | None
+) -> tuple[State, Any]:
+    """Up to `chunk` iterations of all seeds in one program; `n`, how many, is known only when it runs.
+
+    Settings are an argument and environments of one id are one object, so a second run that differs in
+    floats alone compiles nothing.
+    """
+
+    def loop(algo: Algorithm, state: State, n: Array):
+        step = jax.vmap(lambda algo, state: algo.step(env, state), in_axes=(axes(algo), 0))
+
+        def body(i, carry):
+            state, log = carry
+            state, metrics = step(algo, state)
+            return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
+
+        shapes = jax.eval_shape(step, algo, state)[1]
+        log = {name: jnp.zeros((x.shape[0], chunk), x.dtype) for name, x in shapes.items()}
+        state, log = jax.lax.fori_loop(0, n, body, (state, log))
+        # Once a chunk, for the sake of speed: what is not finite shows in the next iteration's losses anyway,
+        # and no state that is not gets past the end of a chunk into a checkpoint.
+        log["nonfinite/learner"] = (
+            jnp.zeros_like(log["nonfinite/obs"])
+            .at[:, n - 1]
+            .set(jax.vmap(nonfinite)(ring.without(state.learner)))
+        )
+        return state, log
+
+    return shard(loop, algo, mesh, shared=1)(algo, state, n)

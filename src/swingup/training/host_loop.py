@@ -1,0 +1,220 @@
+"""Environments on the host: the loop of one iteration in Python, for all seeds at once.
+
+One call steps seeds x num_envs environments; `act` and `update` are the algorithm's own, compiled and vmapped
+over seeds. What happens, and with which keys, is what `algo.step` does for one seed.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from swingup.errors import EnvironmentFault
+from swingup.protocols import Algorithm, VecEnv
+from swingup.replay import ring
+from swingup.replay.frames import newest, restore
+from swingup.rollout import draws, episode_stats, keys, nonfinite, record
+from swingup.spaces import to_env
+from swingup.training.clock import Clock
+from swingup.training.parallel import mesh_of, over_seeds
+from swingup.training.rows import rows
+from swingup.types import Actor, Choice, Rollout, Seen, State, Step
+
+AHEAD = 1024  # env steps for which randomness is drawn at once
+Halves = tuple[
+    list, list
+]  # a learner's leaves: those that `act` reads, and the others; None in the other's places
+
+
+class Loop:
+    """Iterations of an algorithm for all seeds, compiled for states of one form; the clock learns where seconds went.
+
+    With a replay the environments go on while an update runs: it is sent from a thread of its own, because JAX runs
+    on a CPU what one thread sends in its order, and what acts meanwhile is one update behind.
+    """
+
+    def __init__(self, algo: Algorithm, env: VecEnv, state: State, clock: Clock):
+        self.algo, self.env, self.clock = algo, env, clock
+        self.rows = rows(env, len(state.key), algo.num_envs)
+        self.draw, self.act, self.finish = self.compiled(state)
+        overlaps = algo.replay_size and env.stateful
+        self.worker = ThreadPoolExecutor(1) if overlaps else None
+        self.behind, self.drawn = None, []
+        self.fault: EnvironmentFault | None = None
+        self.complete = 0
+
+    def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
+        """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed.
+
+        If an environment fails, `fault` is what it raised, `complete` is how many iterations were, and the state and
+        metrics are those after the last of these: as they came if there is none.
+        """
+        learner, actor, key = state
+        running, log, self.fault = None, [], None
+        recent: Any = actor.recent
+        key: Any = np.asarray(jax.random.key_data(key))
+        for _ in range(int(n)):
+            with self.clock.measure("act_seconds"):
+                after, k_learn, k_env, noise = self.randomness(key)
+            acting = self.algo.acting(learner) if self.behind is None else self.behind
+            first = actor.obs if self.env.stacked else ()
+            try:
+                actor, rollout = self.collect(acting, actor, k_env, noise)
+            except EnvironmentFault as fault:
+                self.fault = fault
+                break
+            key = after
+            with self.clock.measure("update_seconds"):
+                if running is not None:
+                    learner, recent, metrics = running.result()
+                    log.append(metrics)
+                if self.worker is not None:
+                    self.behind = self.algo.acting(learner)
+                running = self.update(learner, recent, rollout, k_learn, first)
+                if self.worker is None:
+                    learner = running.result()[0]
+        with self.clock.measure("update_seconds"):
+            if running is not None:
+                learner, recent, metrics = running.result()
+                log.append(metrics)
+            names, self.complete = log[0] if log else (), len(log)
+            metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in names}
+        return State(learner, actor._replace(recent=recent), jax.random.wrap_key_data(key)), metrics
+
+    def compiled(self, state: State) -> tuple[Any, Any, Any]:
+        """The programs of `_draw`, `act_in` and `_finish`, compiled from shapes alone."""
+        algo, env, (learner, actor, key) = self.algo, self.env, state
+        over = partial(over_seeds, algo, mesh_of(len(key)))
+        bits, acting = np.asarray(jax.random.key_data(key)), algo.acting(learner)
+        ahead = max(1, AHEAD // algo.env_steps_per_iteration)
+        draw = over(partial(_draw, env, ahead)).lower(algo, bits).compile()
+        _, k_learn, _, noise = jax.tree.map(lambda x: shape(x, drop=1), draw.out_info)
+        seen = self.seen(actor)
+        now = jax.tree.map(lambda x: shape(x, drop=1), noise)
+        act = over(partial(act_in, env)).lower(algo, acting, seen, now).compile()
+        choice, _ = act.out_info
+        obs = jax.tree.map(np.asarray, actor.obs)
+        number = np.zeros(obs.shape[:2], np.float32)
+        step: Any = obs, obs, number, number > 0, number > 0, number, number.astype(np.int32)
+        row = Rollout(obs, choice.action, choice.extras, Step(*step), seen.legal)
+        row = newest(row) if env.stacked else row
+        rollout = jax.tree.map(lambda x: shape(x, add=algo.num_steps), row)
+        update = over(partial(_finish, jax.tree.structure(learner)), donate_argnums=2)
+        first = obs if env.stacked else ()
+        arguments = *halves(learner, acting), actor.recent, (rollout, first), k_learn
+        return draw, act, update.lower(algo, *arguments).compile()
+
+    def randomness(self, key: np.ndarray) -> tuple[Any, Any, Any, Any]:
+        """The next iteration's keys and noise, drawn for several at once: thousands of small draws cost much."""
+        if not self.drawn or not np.array_equal(self.drawn[0][0], key):
+            after, *rest = jax.device_get(self.draw(self.algo, key))  # [S, several, ...]
+            before = [key, *(after[:, i] for i in range(after.shape[1] - 1))]
+            self.drawn = [
+                (b, after[:, i], *jax.tree.map(lambda x, i=i: x[:, i], rest)) for i, b in enumerate(before)
+            ]
+        return self.drawn.pop(0)[1:]
+
+    def seen(self, actor: Actor) -> Seen:
+        """What the policies of all seeds see now."""
+        state = actor.env_state
+        return Seen(actor.obs, self.rows.legal(state), self.rows.world(state), actor.memory)
+
+    def collect(self, learner: Any, actor: Actor, key: Any, noise: Any) -> tuple[Actor, Rollout]:
+        """T env steps in all environments: the actors after them, and the rollout [S, T, N]."""
+        drawn, record = (), []
+        if not self.env.stateful:
+            drawn = self.rows.draw(jax.random.wrap_key_data(key), self.algo.num_steps)
+        for t in range(self.algo.num_steps):
+            with self.clock.measure("act_seconds"):
+                seen = self.seen(actor)
+                choice, sent = self.act(self.algo, learner, seen, jax.tree.map(lambda x, t=t: x[:, t], noise))
+                sent = np.asarray(sent)  # waits for it
+            with self.clock.measure("env_seconds"):
+                now = jax.tree.map(lambda x, t=t: x[t], drawn)
+                env_state, step = self.rows.step(actor.env_state, sent, now)
+            row = Rollout(seen.obs, choice.action, choice.extras, step, seen.legal)
+            record.append(newest(row) if self.env.stacked else row)
+            memory = remembered(choice.memory, step.done)
+            actor = actor._replace(env_state=env_state, obs=step.obs, memory=memory)
+        return actor, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
+
+    def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Any:
+        """A future of the learner, the recent returns and the metrics; it is done unless there is a worker."""
+
+        def work() -> Any:
+            kept, rest = halves(learner, self.algo.acting(learner))
+            return jax.block_until_ready(self.finish(self.algo, kept, rest, recent, (rollout, first), key))
+
+        if self.worker is not None:
+            return self.worker.submit(work)
+        done: Future = Future()
+        done.set_result(work())
+        return done
+
+
+def shape(x: Any, drop: int | None = None, add: int | None = None) -> jax.ShapeDtypeStruct:
+    """The shape of an array [S, ...] without its axis `drop`, or with a second axis of length `add`."""
+    axes = list(x.shape)
+    if drop is not None:
+        axes.pop(drop)
+    if add is not None:
+        axes.insert(1, add)
+    return jax.ShapeDtypeStruct(axes, x.dtype)
+
+
+def halves(learner: Any, acting: Any) -> Halves:
+    """A learner's leaves in two: those of `acting`, which last while it acts, and those that may be written over."""
+    kept, leaves = set(map(id, jax.tree.leaves(acting))), jax.tree.leaves(learner)
+    return [x if id(x) in kept else None for x in leaves], [None if id(x) in kept else x for x in leaves]
+
+
+def remembered(memory: Any, done: Any) -> Any:
+    """`rollout.carry_on` for all seeds, [S, N, ...], on the host."""
+
+    def one(x: Any) -> np.ndarray:
+        x = np.array(x)
+        x[np.asarray(done)] = 0
+        return x
+
+    return jax.tree.map(one, memory)
+
+
+def _draw(env: VecEnv, count: int, algo: Algorithm, key: Array) -> Any:
+    """The keys of `count` iterations as bits, and the policy's noise [count, T, N, ...]: as `step` and `collect` do."""
+
+    def body(key, _):
+        key, k_run, k_learn = keys(key)
+        drawn, k_env = draws(algo.draw, env.action_space, k_run, algo.num_steps, algo.num_envs)
+        return key, (*map(jax.random.key_data, (key, k_learn, k_env)), drawn)
+
+    return jax.lax.scan(body, jax.random.wrap_key_data(key), None, length=count)[1]
+
+
+def act_in(env: VecEnv, algo: Algorithm, learner: Any, seen: Seen, noise: Any = None) -> tuple[Choice, Array]:
+    """What the policy chooses, and its action in the environment's units."""
+    choice = algo.act(learner, seen, noise)
+    return choice, to_env(env.action_space, choice.action)
+
+
+def _finish(
+    tree: Any,
+    algo: Algorithm,
+    kept: list,
+    rest: list,
+    recent: Any,
+    experience: tuple[Rollout, Any],
+    key: Array,
+) -> tuple[Any, Any, dict]:
+    """The update of one seed, and what is reported of it."""
+    rollout, first = experience
+    if not isinstance(first, tuple):
+        rollout = restore(rollout, first)
+    learner = jax.tree.unflatten(tree, [y if x is None else x for x, y in zip(kept, rest, strict=True)])
+    learner, metrics = algo.update(learner, rollout, jax.random.wrap_key_data(key))
+    recent = record(recent, rollout)
+    finite = nonfinite(ring.without(learner))
+    stats = episode_stats(Actor((), (), recent), rollout) | {"nonfinite/learner": finite}
+    return learner, recent, metrics | stats
