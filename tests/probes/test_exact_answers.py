@@ -61,7 +61,7 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     return np.asarray(algo.value(learner, states))
 
 
-DEEP = late(SETTINGS, "dqn")  # PPO, as DQN, is among the fast tests of the probes
+DEEP = late(SETTINGS)  # PPO and DQN are among the fast tests of the probes
 
 
 def missed(name: str, seeds: Sequence[int] = SEEDS) -> np.ndarray:
