@@ -2,13 +2,9 @@
 
 from typing import Any
 
-import ale_py  # pyright: ignore[reportMissingImports]
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
-
-gymnasium.register_envs(ale_py)
-ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it greets otherwise, once for each game
 
 
 def make_game(
@@ -21,6 +17,10 @@ def make_game(
     (2018) use 0.25. `episodic_life` ends an episode at the loss of a life, for training alone: the return of an
     episode is then a life's.
     """
+    import ale_py  # pyright: ignore[reportMissingImports]
+
+    gymnasium.register_envs(ale_py)
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it greets otherwise, once for each game
     env = gymnasium.make(
         name,
         frameskip=1,  # the wrapper below skips, and sees the frames between
