@@ -24,9 +24,7 @@ class NonFiniteError(SwingupError):
 class EnvironmentFault(SwingupError):
     """An environment raised an exception, or its answer has a wrong form or a value that cannot be kept."""
 
-    progress: Any = (
-        None  # a `driver.Progress` after the last complete update before the fault, if there is one
-    )
+    progress: Any = None  # a `driver.Progress` after the last complete update before the fault, if any
     code: str = ""  # what `check_env` calls it, see `swingup.testing.faults`
 
     def __init__(self, message: str, code: str = ""):

@@ -62,9 +62,7 @@ class VecEnv(Protocol):
     mdp: Any = None  # the tables of a finite MDP, if every environment is one
     stacked: bool = False  # are observations stacks of frames, as `replay.frames` describes them?
     reward_sign: bool = False  # does the learner see the sign of each reward?
-    divisible: bool = (
-        False  # does it hold the environments of all seeds, of which `part` gives each seed its own?
-    )
+    divisible: bool = False  # does it hold the environments of all seeds, of which `part` gives one seed's?
 
     def part(self, start: int, count: int) -> "VecEnv":
         """The environments start .. start+count-1, shared with this object; of one that is divisible."""
@@ -108,9 +106,7 @@ class Algorithm(Protocol):
     def act(self, learner: Any, seen: Seen, noise: Any = None) -> Choice: ...
     def update(self, learner: Any, rollout: Rollout, key: Array) -> tuple[Any, dict[str, Array]]: ...
 
-    lr_decay: bool = (
-        False  # does a learning rate fall to 0 at the end of a run? Then `lr_horizon` is a field too
-    )
+    lr_decay: bool = False  # does a learning rate fall? Then `lr_horizon` is a field too
     lr_horizon: float = 0.0  # env steps at which it is 0
     replay_size: int = 0  # transitions that a replay keeps; 0: there is none
     hindsight: int = 0  # goals of hindsight for each that was meant

@@ -79,8 +79,16 @@ def draws(
 
 
 def carry_on(memory: Any, done: Array) -> Any:
-    """A policy's memory after an env step, [N, ...]: zeros where an episode has ended."""
-    return jax.tree.map(lambda x: jnp.where(done.reshape(-1, *[1] * (x.ndim - 1)), 0, x), memory)
+    """A policy's memory [*done.shape, ...] after an env step: zeros where an episode has ended.
+
+    >>> carry_on(jnp.ones((2, 3)), jnp.array([True, False])).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+
+    def keep(x: Array) -> Array:
+        return jnp.where(done.reshape(*done.shape, *[1] * (x.ndim - done.ndim)), jnp.zeros_like(x), x)
+
+    return jax.tree.map(keep, memory)
 
 
 def wander(env: VecEnv, keys: tuple[Array, Array], num_steps: int, hold: int = 1) -> tuple[Actor, Rollout]:

@@ -42,9 +42,7 @@ class Recent(NamedTuple):
     """The returns of the last episodes that ended in training, in a ring."""
 
     returns: Array  # [100]
-    count: (
-        Array  # episodes ended since the start of training; from 2^30 on their place in the ring (`around`)
-    )
+    count: Array  # episodes that have ended; from 2^30 on their place in the ring (`counters.around`)
 
 
 class Actor(NamedTuple):
@@ -61,9 +59,7 @@ class Seen(NamedTuple):
 
     obs: Obs  # [N, ...]
     legal: Array | None = None  # [N, A] the actions that are allowed; None: all of them
-    world: EnvState | None = (
-        None  # the environments' own states [N, ...], for planners; None where nobody can read them
-    )
+    world: EnvState | None = None  # the environments' own states [N, ...], for planners; None: unreadable
     memory: Any = ()  # the `Choice.memory` of the env step before, [N, ...]; zeros where an episode begins
 
 

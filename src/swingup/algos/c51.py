@@ -65,9 +65,7 @@ class C51(Replaying):
     epsilon_end: Unit = 0.05  # and at the end of its linear decay
     epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
     target_period: Count = 500  # gradient steps between renewals of the target network
-    tau: Fraction = (
-        1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's average
-    )
+    tau: Fraction = 1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's
     atoms: Annotated[int, Within(2)] = 51  # M: of the distribution
     v_min: float = -10.0  # the lowest atom: returns below count as this
     v_max: float = 10.0  # the highest

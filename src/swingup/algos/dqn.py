@@ -68,9 +68,7 @@ class DQN(Replaying):
     epsilon_end: Unit = 0.05  # and at the end of its linear decay
     epsilon_decay: Positive = 10_000.0  # env steps that the decay takes
     target_period: Count = 500  # gradient steps between renewals of the target network
-    tau: Fraction = (
-        1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's average
-    )
+    tau: Fraction = 1.0  # τ: how far a renewal moves it towards θ; 1 copies, 0.005 with period 1 is Polyak's
     double: bool = False  # the online network chooses the action that the target network judges
     dueling: bool = False  # Q = V + A - mean(A)
     noisy: bool = False  # noise in the weights, whose size is learnt, explores beside ε

@@ -42,9 +42,7 @@ class QLearning(Algorithm):
     num_steps: Count = 1  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     lr: Fraction = 0.1  # α: learning rate, in (0, 1]
-    lr_power: NonNegative = (
-        0.0  # ω: above 0 the learning rate of an entry's n-th update is 1 / n^ω, and not lr
-    )
+    lr_power: NonNegative = 0.0  # ω: above 0 the rate of an entry's n-th update is 1 / n^ω, and not lr
     epsilon_start: Unit = 1.0  # ε: probability of a random action at the beginning
     epsilon_end: Unit = 0.05  # and at the end of its linear decay
     epsilon_decay: Positive = 10_000.0  # env steps that the decay takes

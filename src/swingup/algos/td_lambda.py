@@ -44,9 +44,7 @@ class TDLambda(Algorithm):
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     lam: Unit = 0.8  # λ: how far errors reach back, in [0, 1]
     lr: Fraction = 0.05  # α: learning rate, in (0, 1]
-    lr_power: NonNegative = (
-        0.0  # ω: above 0 the learning rate of a state visited n times is 1 / n^ω, and not lr
-    )
+    lr_power: NonNegative = 0.0  # ω: above 0 the rate of a state visited n times is 1 / n^ω, and not lr
     initial: float = 0.0  # V(s) at the beginning
 
     def init(self, env: VecEnv, key: Array) -> State:

@@ -31,9 +31,7 @@ class TrainOptions:
     log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
     checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
-    eval_limit: int | None = (
-        None  # env steps after which an evaluation cuts an episode; default: where it ends
-    )
+    eval_limit: int | None = None  # env steps after which evaluations cut an episode; default: at its end
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 

@@ -108,7 +108,7 @@ def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) 
 
 @jax.jit
 def _keys(keys: jax.Array, time: int) -> jax.Array:
-    """Of the policy and of the environments, [2, S], as `episodes.evaluate` takes them."""
+    """The keys of the policy and of the environments, [2, S]: those that `episodes.evaluate` uses."""
     return jax.vmap(lambda key: jnp.stack(env_step_keys(key, time)), out_axes=1)(keys)
 
 

@@ -124,7 +124,8 @@ def _stage(e: Experiment, cast: Cast, exact: bool) -> tuple[Stage, Cast]:
     setting = _setting(cast.algo, cast.row[0])
 
     def greedy(obs: np.ndarray) -> np.ndarray:
-        return np.asarray(setting.act(learner, Seen(jnp.asarray(obs))).action)
+        seen = Seen(jnp.asarray(obs), memory=setting.start_memory(len(obs)))
+        return np.asarray(setting.act(learner, seen).action)
 
     stage = open_stage(full_games(e.env), e.env_name, cast.num_envs, greedy, exact)
     return stage, cast if stage.alone else cast._replace(num_envs=stage.env.num_envs)

@@ -93,7 +93,8 @@ class Run:
         def act(learners, index, obs):
             learner = jax.tree.map(lambda x: x[index], learners)
             setting = jax.tree.map(lambda x: jnp.asarray(x)[index] if np.ndim(x) else x, algo)
-            return to_env(space, setting.act(learner, Seen(obs)).action)
+            seen = Seen(obs, memory=setting.start_memory(len(obs)))
+            return to_env(space, setting.act(learner, seen).action)
 
         learner = algo.acting(self.state.learner)
         return partial(act, jax.device_get(learner))  # seeds may lie on several devices

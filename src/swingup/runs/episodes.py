@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from swingup import episodes
+from swingup import episodes, rollout
 from swingup.episodes import env_step_keys
 from swingup.protocols import Algorithm, VecEnv
 from swingup.training import host_loop, parallel
@@ -58,7 +58,7 @@ def on_host(
         seen = Seen(obs, all_.legal(env_state), all_.world(env_state), memory)
         choice, action = act(algo, learner, seen, *policy_noise)
         env_state, step = all_.step(env_state, np.asarray(action), env_noise)
-        memory = host_loop.remembered(choice.memory, step.done)
+        memory = rollout.carry_on(choice.memory, step.done)
         obs, returns = step.obs, np.where(running, step.ep_return, returns)
         lengths = np.where(running, step.ep_length, lengths)
         running, t = running & ~np.asarray(step.done), t + 1

@@ -37,9 +37,7 @@ class Experiment:
     log_interval: Whole = 0  # iterations; 0: a hundredth of the run
     checkpoint_interval: Whole = 0  # iterations; 0: a twentieth of the run
     eval_interval: Whole = 0  # iterations between evaluations in training; 0: only at the end
-    eval_limit: Count | None = (
-        None  # env steps after which an evaluation cuts an episode; None: where it ends
-    )
+    eval_limit: Count | None = None  # env steps after which evaluations cut an episode; None: at its end
     command: str = ""
 
     def __post_init__(self):

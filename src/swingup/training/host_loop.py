@@ -16,7 +16,7 @@ from swingup.errors import EnvironmentFault
 from swingup.protocols import Algorithm, VecEnv
 from swingup.replay import ring
 from swingup.replay.frames import newest, restore
-from swingup.rollout import draws, episode_stats, keys, nonfinite, record
+from swingup.rollout import carry_on, draws, episode_stats, keys, nonfinite, record
 from swingup.spaces import to_env
 from swingup.training.clock import Clock
 from swingup.training.parallel import mesh_of, over_seeds
@@ -24,9 +24,7 @@ from swingup.training.rows import rows
 from swingup.types import Actor, Choice, Rollout, Seen, State, Step
 
 AHEAD = 1024  # env steps for which randomness is drawn at once
-Halves = tuple[
-    list, list
-]  # a learner's leaves: those that `act` reads, and the others; None in the other's places
+Halves = tuple[list, list]  # a learner's leaves: what `act` reads, and the rest; None in the other's places
 
 
 class Loop:
@@ -137,7 +135,7 @@ class Loop:
                 env_state, step = self.rows.step(actor.env_state, sent, now)
             row = Rollout(seen.obs, choice.action, choice.extras, step, seen.legal)
             record.append(newest(row) if self.env.stacked else row)
-            memory = remembered(choice.memory, step.done)
+            memory = carry_on(choice.memory, step.done)
             actor = actor._replace(env_state=env_state, obs=step.obs, memory=memory)
         return actor, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
 
@@ -169,17 +167,6 @@ def halves(learner: Any, acting: Any) -> Halves:
     """A learner's leaves in two: those of `acting`, which last while it acts, and those that may be written over."""
     kept, leaves = set(map(id, jax.tree.leaves(acting))), jax.tree.leaves(learner)
     return [x if id(x) in kept else None for x in leaves], [None if id(x) in kept else x for x in leaves]
-
-
-def remembered(memory: Any, done: Any) -> Any:
-    """`rollout.carry_on` for all seeds, [S, N, ...], on the host."""
-
-    def one(x: Any) -> np.ndarray:
-        x = np.array(x)
-        x[np.asarray(done)] = 0
-        return x
-
-    return jax.tree.map(one, memory)
 
 
 def _draw(env: VecEnv, count: int, algo: Algorithm, key: Array) -> Any:
