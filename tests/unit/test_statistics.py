@@ -1,4 +1,4 @@
-"""Statistics against slow loops, SciPy, rliable's numbers, and their own promise: coverage."""
+"""Statistics equal slow loops, SciPy and rliable's numbers, and keep their own promise: coverage."""
 
 import doctest
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from swingup import statistics as st
+from swingup.statistics import aggregates, bootstrap, ranks
 
 # Numbers of rliable 1.2.0 (arch 7.2.0, NumPy 2.4.6, SciPy 1.17.1). X and Y are gamma draws rounded to three
 # digits, Y[0, 0] set to X[0, 0] to have a tie; intervals: np.random.seed(1) for each statistic, then
@@ -31,8 +32,17 @@ def quantile_error(low: float, high: float, reps: float) -> float:
     return 5 * 2.67 * (high - low) / 3.92 / np.sqrt(reps)
 
 
-def test_doctests():
-    assert doctest.testmod(st).failed == 0
+@pytest.mark.parametrize("module", [aggregates, bootstrap, ranks], ids=["aggregates", "bootstrap", "ranks"])
+def test_doctests(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("n", [1, 7, 200])
+def test_wilsons_interval_is_scipys(n):
+    for k in {0, 1, n // 3, n}:
+        theirs = scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
+        np.testing.assert_allclose(st.wilson(k, n, scipy.stats.norm.ppf(0.975)), theirs, atol=1e-12)
+    assert st.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_numpy_only():
@@ -137,14 +147,14 @@ def test_interval_is_deterministic_and_moves_with_the_seed():
 def test_chunks_do_not_change_the_interval(monkeypatch):
     x = np.random.default_rng(0).normal(size=(6, 4))
     whole = st.bootstrap_ci(x, reps=500), st.bootstrap_band(x, reps=500)
-    monkeypatch.setattr(st, "_chunks", lambda total, size: (range(i, i + 1) for i in range(total)))
+    monkeypatch.setattr(bootstrap, "_chunks", lambda total, size: (range(i, i + 1) for i in range(total)))
     pieces = st.bootstrap_ci(x, reps=500), st.bootstrap_band(x, reps=500)
     assert whole[0] == pieces[0]
     np.testing.assert_array_equal(whole[1], pieces[1])
 
 
 def test_chunks_cover_everything_within_the_memory_bound():
-    parts = list(st._chunks(10, 2**21))
+    parts = list(bootstrap._chunks(10, 2**21))
     assert [i for part in parts for i in part] == list(range(10))
     assert max(map(len, parts)) * 2**21 <= 2**22
 
