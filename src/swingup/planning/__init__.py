@@ -1,0 +1,1 @@
+"""Planners are leaf functions that search in a model of what happens next."""
