@@ -1,4 +1,4 @@
-"""The policy gradient on an MDP so small that every trajectory can be listed: exact means, exact variances.
+"""The policy gradient is tested on an MDP so small that every trajectory can be listed: exact means, exact variances.
 
 Three states, two actions, four env steps: 3 * (2 * 3)^3 * 2 trajectories. What the library's estimators have for a
 mean is a sum over all of them, weighted by their probabilities, and is compared with the gradient of the exact J. The
@@ -43,7 +43,7 @@ class Table:
     def __init__(self, logits):
         self.logits = logits
 
-    def policy(self, obs):
+    def policy(self, obs, legal=None):
         return Categorical(self.logits[obs[..., 0], obs[..., 1]])
 
 
@@ -59,7 +59,7 @@ class World:
     reward: np.ndarray  # [S, A]
     state: np.ndarray  # [T, N]
     action: np.ndarray  # [T, N]
-    next_state: np.ndarray  # [T, N]; in the last row any one, as the episode is over
+    next_state: np.ndarray  # [T, N]; in the last row any one, because the episode is over
 
     @property
     def n(self):
@@ -335,7 +335,7 @@ rate = st.floats(0, 1)
 def test_gae_is_the_sum_of_td_errors_and_the_average_of_n_step_advantages_M35(r, v, v_next, kind, gamma, lam):
     """Both sides of the slide's equation, the proof left to the reader, wherever episodes end.
 
-    The average is (1-λ) Σ_n λ^{n-1} A⁽ⁿ⁾. From n = 6 on all A⁽ⁿ⁾ are the same, as the data end: these have λ^5.
+    The average is (1-λ) Σ_n λ^{n-1} A⁽ⁿ⁾. From n = 6 on all A⁽ⁿ⁾ are the same, because the data end: these have λ^5.
     """
     with jax.enable_x64(True):
         r, v, v_next = map(jnp.asarray, (r, v, v_next))

@@ -1,4 +1,4 @@
-"""The recap of deep learning, bodies with a memory, and the task that needs one.
+"""The recap of deep learning is tested here, with bodies that have a memory, and the task that needs one.
 
 Oracles: finite differences in float64, optax, equinox's layers with the same weights, Gauss-Hermite quadrature (which
 is exact for what it is used on). The one statistic compares with 6 standard errors: a false alarm in 5e8 runs.

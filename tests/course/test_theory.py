@@ -1,4 +1,5 @@
-"""The table of the theory's items, M5 to M51: what is claimed, where it is, what tests it, what was found just now.
+"""The table of the theory's items, M5 to M51, says what is claimed, where it is, what tests it, what was found just
+now.
 
 `SWINGUP_WRITE=1 python -m pytest -n 0 tests/course/test_theory.py` writes the table into docs/course/items.md;
 otherwise a test fails where the page says something else than what is measured. Rounding, which differs
@@ -604,6 +605,7 @@ def _() -> str:
         next_obs: Any
         terminated: Any
         weight: Any
+        next_legal: Any = None
 
     algo, w = DQN(), jnp.array([1.0, 2.0])
     b: Any = Row(
@@ -653,7 +655,7 @@ def _() -> str:
 )
 def _() -> str:
     env = make("tabular:Chain", 2)
-    memory = ring.memory(env, 40)
+    memory = ring.empty(env, 40)
     actor = start(env, jax.random.key(0))
     for i in range(5):
         actor, rollout = collect(env, lambda *_: Choice(jnp.ones(2, jnp.int32)), actor, jax.random.key(i), 10)

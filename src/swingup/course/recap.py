@@ -48,7 +48,7 @@ def mean_squared(params: TwoLayers, x: Any, y: Any) -> Any:
 
 
 def two_layers_gradient(params: TwoLayers, x: Any, y: Any) -> TwoLayers:
-    """∇L of `mean_squared` by hand, which is the chain rule from the loss back to the weights.
+    """Return ∇L of `mean_squared`, worked out by hand: the chain rule from the loss back to the weights.
 
     e  = 2/B (f(x) - y)                 how the loss moves with the output             [B, outputs]
     dW2 = e' h,       db2 = Σ e         with h = σ(W1 x + b1)
@@ -62,7 +62,7 @@ def two_layers_gradient(params: TwoLayers, x: Any, y: Any) -> TwoLayers:
 
 
 def gradient_descent(loss: Loss, params: Any, lr: Any, updates: int) -> tuple[Any, Array]:
-    """θ <- θ - α ∇L(θ), `updates` times; returns θ and the losses before each update, [updates].
+    """Repeat θ <- θ - α ∇L(θ) `updates` times; return θ and the losses before each update, [updates].
 
     On L = θ² each update multiplies θ by 1 - 2α:
 
@@ -91,7 +91,7 @@ def squared_norm(params: Any) -> Any:
 
 
 def penalised(loss: Loss, omega: Loss, lam: Any) -> Loss:
-    """L + λ Ω, a loss that prefers parameters with a small Ω.
+    """Return L + λ Ω as a loss, which prefers parameters with a small Ω.
 
     >>> float(penalised(lambda x: x - 1, squared_norm, 0.5)(jnp.array(2.0)))
     3.0
@@ -127,7 +127,7 @@ def adam(
     epsilon: Any = 1e-8,
     correct: bool = True,
 ) -> tuple[Any, AdamState]:
-    """One update of Adam (Kingma & Ba 2015, algorithm 1):
+    """Make one update of Adam (Kingma & Ba 2015, algorithm 1):
 
         m <- β1 m + (1 - β1) g,     v <- β2 v + (1 - β2) g²,     t <- t + 1
         m̂ = m / (1 - β1^t),         v̂ = v / (1 - β2^t)           the bias correction
@@ -169,7 +169,7 @@ def too_long(t: Any, beta1: Any = 0.9, beta2: Any = 0.999) -> Any:
 
 
 def pathwise_gradient(f: Callable[[Array], Array], mean: Any, std: Any, z: Any) -> tuple[Array, Array]:
-    """∂/∂μ and ∂/∂σ of E[F(x)], x ~ N(μ, σ²), per sample: differentiate F(μ + σ z), with z ~ N(0, 1).
+    """Estimate ∂/∂μ and ∂/∂σ of E[F(x)], x ~ N(μ, σ²), from each sample by differentiating F(μ + σ z), z ~ N(0, 1).
 
         dμ = F'(x),     dσ = F'(x) z        (the reparameterisation trick: Kingma & Welling 2014)
 

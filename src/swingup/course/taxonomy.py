@@ -1,4 +1,4 @@
-"""All algorithms of the lecture and of this library, on one map: what each runs, evaluates and improves.
+"""This map shows all algorithms of the lecture and of this library: what each runs, evaluates and improves.
 
 `docs/course/kinds.md` draws its tree and its table from here, and a test holds the two together: every name in
 `swingup.algos.ALGOS` has exactly one entry. The questions to ask of any algorithm are the lecture's (section 1.3).
@@ -17,7 +17,7 @@ GIVEN = ("model-based", "given the model")
 
 
 class Entry(NamedTuple):
-    """One algorithm."""
+    """An entry of the map is one algorithm."""
 
     title: str  # its usual name
     family: tuple[str, ...]  # where in the tree, from the root
@@ -34,17 +34,17 @@ class Entry(NamedTuple):
 
     @property
     def algo(self) -> str | None:
-        """What `swingup train` calls it, or None if it is not one of the library's algorithms."""
+        """Return what `swingup train` calls it, or None if it is not one of the library's algorithms."""
         return self.name if self.name in ALGOS else None
 
     @property
     def where(self) -> str | None:
-        """The page that tells more, without its suffix; None where the library does not have it."""
+        """Return the page that tells more, without its suffix; None where the library does not have it."""
         return f"algorithms/{self.algo}" if self.algo else self.page or None
 
     @property
     def link(self) -> str | None:
-        """Where to read the paper; None for a book or a report without an address that lasts."""
+        """Return where to read the paper, or None for a book or a report without an address that lasts."""
         home = {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}
         kind, _, number = self.source.partition(":")
         return home[kind] + number if number else None
@@ -152,13 +152,18 @@ TAXONOMY = (
           run="A policy that also reads what its model imagines of each action.",
           evaluate="n-step advantages from V, as A3C.",
           improve="The policy gradient, through the reading of imagined futures too."),
+    Entry("PETS", LEARNED, "learned", "planner", "off-policy", "Chua et al. 2018",
+          "arXiv:1805.12114", name="pets",
+          run="The first action of the best plan in an ensemble of learnt models; then it plans anew.",
+          evaluate="The return of each plan, on average over the members of the ensemble.",
+          improve="A better model from all data; and in each env step a search over plans."),
     Entry("MBMF", LEARNED, "learned", "both", "off-policy", "Nagabandi et al. 2017",
           "arXiv:1708.02596", name="mbmf",
           run="Random action sequences, tried in a learnt model: the first action of the best is taken.",
           evaluate="The reward that the model predicts for each sequence.",
-          improve="A better model; in the end a policy imitates the planner and goes on without it."),
+          improve="A better model; in the end a policy imitates the planner, and TRPO goes on with it."),
     Entry("MBVE", LEARNED, "learned", "policy", "off-policy", "Feinberg et al. 2018",
-          "arXiv:1803.00101", name="mbve",
+          "arXiv:1803.00101", name="mve",
           run="As DDPG.",
           evaluate="Q from targets that go a few imagined env steps ahead before they bootstrap.",
           improve="As DDPG."),
@@ -167,6 +172,16 @@ TAXONOMY = (
           run="The policy, for new data to fit an ensemble of models to.",
           evaluate="Advantages in rollouts imagined by the models.",
           improve="TRPO on these rollouts, until the models no longer agree that it helps."),
+    Entry("STEVE", LEARNED, "learned", "policy", "off-policy", "Buckman et al. 2018",
+          "arXiv:1807.01675", name="steve",
+          run="As DDPG.",
+          evaluate="Q from targets of all lengths, each weighed by how well models and critics agree on it.",
+          improve="As DDPG."),
+    Entry("MBPO", LEARNED, "learned", "policy", "off-policy", "Janner et al. 2019",
+          "arXiv:1906.08253", name="mbpo",
+          run="The policy, for new data; and a few env steps at a time in the model, from real states.",
+          evaluate="Q of the policy, from imagined and some real transitions, as SAC does.",
+          improve="As SAC, with many gradient steps for each real env step."),
     # --- Given the model
     Entry("Value iteration", GIVEN, "given", "Q", "none", "Bellman 1957",
           "doi:10.1512/iumj.1957.6.56038", name="value_iteration",
@@ -184,7 +199,7 @@ TAXONOMY = (
           evaluate="The return that the model predicts for each plan, with V at its end if there is one.",
           improve="A search over plans: by samples, by gradients or exactly."),
     Entry("Expert Iteration", GIVEN, "given", "both", "off-policy", "Anthony et al. 2017",
-          "arXiv:1705.08439", name="expert_iteration",
+          "arXiv:1705.08439", page="algorithms/alphazero",
           run="Tree search, guided by a network: the expert.",
           evaluate="The values of the search tree, and V by regression on outcomes.",
           improve="The network, the apprentice, imitates the search; then it guides a better search."),
