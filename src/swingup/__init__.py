@@ -1,4 +1,4 @@
-"""swingup: deep reinforcement learning that reads like the papers and runs in one compiled JAX program.
+"""swingup is deep reinforcement learning that reads like the papers and runs in one compiled JAX program.
 
     import swingup
     run = swingup.train(swingup.PPO(lr=1e-3), "CartPole-v1", env_steps=100_000, seeds=10)
@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swingup.algos.a2c import A2C
+    from swingup.algos.alphazero import AlphaZero
     from swingup.algos.c51 import C51
     from swingup.algos.ddpg import DDPG
     from swingup.algos.double_q_learning import DoubleQLearning
     from swingup.algos.dqn import DQN
     from swingup.algos.expected_sarsa import ExpectedSARSA
+    from swingup.algos.i2a import I2A
+    from swingup.algos.mbmf import MBMF
+    from swingup.algos.mbpo import MBPO
+    from swingup.algos.me_trpo import METRPO
+    from swingup.algos.mpc import MPC
+    from swingup.algos.mve import MVE
+    from swingup.algos.pets import PETS
     from swingup.algos.policy_iteration import PolicyIteration
     from swingup.algos.ppo import PPO
     from swingup.algos.q_learning import QLearning
@@ -25,11 +33,13 @@ if TYPE_CHECKING:
     from swingup.algos.sac import SAC
     from swingup.algos.sac_discrete import SACDiscrete
     from swingup.algos.sarsa import SARSA
+    from swingup.algos.steve import STEVE
     from swingup.algos.td3 import TD3
     from swingup.algos.td_lambda import TDLambda
     from swingup.algos.trpo import TRPO
     from swingup.algos.value_iteration import ValueIteration
     from swingup.algos.vpg import VPG
+    from swingup.algos.world_models import WorldModels
     from swingup.envs import Hosted, Vec, make
     from swingup.episodes import evaluate
     from swingup.errors import (
@@ -45,19 +55,31 @@ if TYPE_CHECKING:
     from swingup.protocols import Env, VecEnv
     from swingup.rollout import collect
     from swingup.runs import Run, load, train
+    from swingup.runs.grid import Grid
     from swingup.spaces import Box, Discrete
     from swingup.training.driver import Progress
+    from swingup.training.own import Every, Measure, Schedule, StopTraining
     from swingup.types import Rollout, State, Step, Transition
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "swingup.algos.alphazero": ["AlphaZero"],
     "swingup.algos.a2c": ["A2C"],
     "swingup.algos.c51": ["C51"],
     "swingup.algos.ddpg": ["DDPG"],
     "swingup.algos.double_q_learning": ["DoubleQLearning"],
     "swingup.algos.dqn": ["DQN"],
     "swingup.algos.expected_sarsa": ["ExpectedSARSA"],
+    "swingup.algos.mbmf": ["MBMF"],
+    "swingup.algos.mbpo": ["MBPO"],
+    "swingup.algos.me_trpo": ["METRPO"],
+    "swingup.algos.mve": ["MVE"],
+    "swingup.algos.steve": ["STEVE"],
+    "swingup.algos.i2a": ["I2A"],
+    "swingup.algos.world_models": ["WorldModels"],
+    "swingup.algos.mpc": ["MPC"],
+    "swingup.algos.pets": ["PETS"],
     "swingup.algos.policy_iteration": ["PolicyIteration"],
     "swingup.algos.ppo": ["PPO"],
     "swingup.algos.q_learning": ["QLearning"],
@@ -71,6 +93,7 @@ _HOMES = {
     "swingup.algos.value_iteration": ["ValueIteration"],
     "swingup.algos.vpg": ["VPG"],
     "swingup.training.driver": ["Progress"],
+    "swingup.training.own": ["Every", "Measure", "Schedule", "StopTraining"],
     "swingup.envs": ["Hosted", "Vec", "make"],
     "swingup.errors": [
         "CheckpointError",
@@ -81,6 +104,7 @@ _HOMES = {
         "SwingupError",
     ],
     "swingup.runs": ["Run", "load", "train"],
+    "swingup.runs.grid": ["Grid"],
     "swingup.plots.curves": ["plot"],
     "swingup.presets": ["Preset", "preset"],
     "swingup.episodes": ["evaluate"],
@@ -96,13 +120,22 @@ __all__ = [
     "C51",
     "DDPG",
     "DQN",
+    "I2A",
+    "MBMF",
+    "MBPO",
+    "METRPO",
+    "MPC",
+    "MVE",
+    "PETS",
     "PPO",
     "QRDQN",
     "SAC",
     "SARSA",
+    "STEVE",
     "TD3",
     "TRPO",
     "VPG",
+    "AlphaZero",
     "Box",
     "CheckpointError",
     "ConfigError",
@@ -110,8 +143,11 @@ __all__ = [
     "DoubleQLearning",
     "Env",
     "EnvironmentFault",
+    "Every",
     "ExpectedSARSA",
+    "Grid",
     "Hosted",
+    "Measure",
     "NonFiniteError",
     "OutputError",
     "PolicyIteration",
@@ -121,14 +157,17 @@ __all__ = [
     "Rollout",
     "Run",
     "SACDiscrete",
+    "Schedule",
     "State",
     "Step",
+    "StopTraining",
     "SwingupError",
     "TDLambda",
     "Transition",
     "ValueIteration",
     "Vec",
     "VecEnv",
+    "WorldModels",
     "collect",
     "evaluate",
     "load",

@@ -1,4 +1,4 @@
-"""Numbers that only grow, in 32 bits: here none wraps at 2^31, stops in float32 at 2^24, or runs out.
+"""Numbers that only grow are counted in 32 bits: here none wraps at 2^31, stops in float32 at 2^24, or runs out.
 
 JAX has no 64-bit integers by default. A number whose size matters, such as env steps, is a `Counter` of two words. A
 number of which only its place in a ring matters goes `around`, and one that tells how long ago something was, in a ring
@@ -16,7 +16,7 @@ LIMIT = 2**BITS  # of one word; twice as much still fits in an int32
 
 
 class Counter(NamedTuple):
-    """high · 2^30 + low, below 2^61; both words have the same shape. `int` gives the exact number."""
+    """A counter is high · 2^30 + low, below 2^61; both words have the same shape. `int` gives the exact number."""
 
     high: Array
     low: Array
@@ -26,12 +26,12 @@ class Counter(NamedTuple):
 
 
 def counter(number: int = 0) -> Counter:
-    """A counter that begins at `number`."""
+    """Make a counter that begins at `number`."""
     return Counter(jnp.int32(number >> BITS), jnp.int32(number & (LIMIT - 1)))
 
 
 def add(count: Counter, number: Array | int) -> Counter:
-    """A counter that is `number` further, of at most 2^30.
+    """Return the counter moved on by `number`, which is at most 2^30.
 
     >>> int(add(add(counter(2**31 - 1), 2**30), 1)) == 2**31 + 2**30
     True
@@ -41,7 +41,7 @@ def add(count: Counter, number: Array | int) -> Counter:
 
 
 def real(count: Counter) -> Array:
-    """The number as float32, for schedules: within 2^-24 of it in proportion, however large it is.
+    """Return the number as float32, for schedules: within 2^-24 of it in proportion, however large it is.
 
     >>> float(real(counter(3 * 2**31)))
     6442450944.0
@@ -61,7 +61,7 @@ def around(number: Array, size: int) -> Array:
 
 
 def cycle(size: int) -> int:
-    """The largest multiple of `size` up to 2^30: numbers modulo it keep their places in a ring of `size`.
+    """Return the largest multiple of `size` up to 2^30: numbers modulo it keep their places in a ring of `size`.
 
     How far two of them are apart is told by their difference modulo the cycle.
 

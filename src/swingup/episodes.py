@@ -1,4 +1,4 @@
-"""Whole episodes, one in each environment: how a policy is judged; on the device or on the host."""
+"""A policy is judged by whole episodes, one in each environment, on the device or on the host."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -31,11 +31,18 @@ class Playing(NamedTuple):
 def evaluate(
     env: VecEnv, act: Act, key: Array, limit: int | None = None, *, memory: Any = (), draw: Draw = noise
 ) -> tuple[Array, Array, Array]:
-    """Play exactly one episode in each environment: their undiscounted returns, lengths, and which were cut, [N].
+    """Play exactly one episode in each of the N environments.
 
-    One each, because "the first N episodes to end" would favour short ones. With a `limit`, an episode that is
-    longer than this many env steps is cut and counts with its return so far; without one, this returns when the
-    last episode has ended. `memory` and `draw` are the algorithm's own, where it has them.
+        env       N environments with auto-reset
+        act       (Seen, noise) -> Choice: a policy
+        key       what decides all of its random numbers
+        limit     env steps after which an episode is cut, and counts with its return so far; None: never
+        memory    with what the policy begins an episode, [N, ...]: `algo.start_memory(space, N)`
+        draw      what the policy's noise is drawn by, if not as usual: `algo.draw`
+
+    Returns the undiscounted returns [N], the lengths [N] in env steps, and which episodes were cut [N]. It plays one
+    episode each, because "the first N episodes to end" would favour short ones. Without a limit it returns when the
+    last episode has ended. It raises nothing of its own; what an environment raises passes through.
     """
     k_reset, k_run = jax.random.split(key)
     most = jnp.int32(2**31 - 1 if limit is None else limit)
@@ -44,7 +51,7 @@ def evaluate(
 
 
 def first_episodes(env: VecEnv, key: Array, memory: Any = ()) -> Playing:
-    """Every environment at the beginning of the episode that is counted."""
+    """Start every environment at the beginning of the episode that is counted."""
     n = env.num_envs
     counts = jnp.zeros(n), jnp.zeros(n, jnp.int32), jnp.ones(n, bool)
     return Playing(jnp.int32(0), *env.reset(key), memory, *counts)
@@ -69,13 +76,13 @@ def play_on(env: VecEnv, act: Act, key: Array, playing: Playing, until: Array, d
 
 
 def env_step_keys(key: Array, time: Array | int) -> tuple[Array, Array]:
-    """The keys of one env step of an evaluation: of the policy, and of the environments."""
+    """Derive the two keys of one env step of an evaluation: that of the policy, and that of the environments."""
     k_act, k_env = jax.random.split(jax.random.fold_in(key, time))
     return k_act, k_env
 
 
 def host_while(condition: Callable[[Carry], Any], body: Callable[[Carry], Carry], carry: Carry) -> Carry:
-    """`lax.while_loop` as a Python loop."""
+    """Run `lax.while_loop` as a Python loop."""
     while condition(carry):
         carry = body(carry)
     return carry

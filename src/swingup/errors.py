@@ -1,24 +1,36 @@
-"""The errors that users see: one message that says what is wrong, what is allowed and what to do."""
+"""An error that users see is one message that says what is wrong, what is allowed and what to do."""
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class SwingupError(Exception):
-    """Base of every error that the command line prints without a traceback."""
+    """The command line prints every error of this kind without a traceback."""
 
 
 class ConfigError(SwingupError):
-    """A setting that cannot be used: an unknown name, an impossible size, a contradiction."""
+    """A setting cannot be used: a name is unknown, a size impossible, or two settings contradict each other."""
 
 
 class CheckpointError(SwingupError):
-    """A checkpoint that is missing, damaged, or does not belong to this run."""
+    """A checkpoint is missing or damaged, or does not belong to this run."""
+
+
+class NonFinite(NamedTuple):
+    """This says what was not finite first."""
+
+    metric: str  # the metric that shows it
+    row: int  # which of the run's seeds, counted from 0
+    env_steps: int | None = None  # of each seed, by when it had happened; None: in an evaluation
 
 
 class NonFiniteError(SwingupError):
-    """A NaN or an infinity in an observation, a reward, a loss or the parameters."""
+    """An observation, a reward, a loss or a parameter is NaN or infinite; `where` says as data which one."""
+
+    def __init__(self, message: str, where: NonFinite):
+        super().__init__(message)
+        self.where = where
 
 
 class EnvironmentFault(SwingupError):
@@ -37,11 +49,11 @@ class RunningStatisticsWarning(UserWarning):
 
 
 class OutputError(SwingupError):
-    """A file or directory that cannot be written (full disk, read-only, in the way)."""
+    """A file or directory cannot be written (full disk, read-only, in the way)."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for an unknown name, with the nearest known ones.
+    """Write the message for an unknown name, with the nearest known ones.
 
     >>> unknown("algorithm", "poo", ["ppo", "sac"])
     "unknown algorithm 'poo'; did you mean 'ppo'? (known: ppo, sac)"

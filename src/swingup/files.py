@@ -1,4 +1,4 @@
-"""Files that hold the old content or the new after a crash, never half; and reading files of strangers."""
+"""After a crash a file holds the old content or the new, never half of it; files of strangers are read with care."""
 
 import contextlib
 import errno
@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ CODES = {  # NumPy's names of the dtypes and those of safetensors
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
 }  # fmt: skip
+# How a stranger's file is opened: through no link, and without waiting for a pipe's other end.
+CAREFUL = os.O_BINARY if sys.platform == "win32" else os.O_NOFOLLOW | os.O_NONBLOCK
 DTYPES = {code: name for name, code in CODES.items()}
 
 
@@ -69,7 +72,7 @@ FS = Fs()
 
 
 def home(path: str | Path) -> Path:
-    """The path with `~` as the home directory. Raises `OutputError` where there is no such user."""
+    """Return the path with `~` as the home directory. Raises `OutputError` where there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -82,7 +85,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 
 def hidden(path: Path) -> Path:
-    """A new name beside `path` that no reader looks at; what a killed writer leaves starts with `.tmp-`."""
+    """Invent a new name beside `path` that no reader looks at; what a killed writer leaves starts with `.tmp-`."""
     return path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
 
 
@@ -145,7 +148,7 @@ def sweep(directory: Path, fs: Fs = FS) -> None:
 
 
 def to_json(obj: Any) -> bytes:
-    """Text that `read_json` takes back. Raises TypeError or ValueError for what JSON has not, as NaN."""
+    """Write the text that `read_json` takes back. Raises TypeError or ValueError for what JSON has not, as NaN."""
     data = (json.dumps(obj, indent=1, allow_nan=False) + "\n").encode()
     if len(data) > MAX_JSON:
         raise ValueError(f"{len(data):,} bytes of JSON, where {MAX_JSON:,} are allowed")
@@ -158,21 +161,22 @@ def write_json(path: str | Path, obj: Any) -> None:
 
 
 def read_bytes(path: str | Path, *, limit: int, error: type[SwingupError] = SwingupError) -> bytes:
-    """The content of a regular file of at most `limit` bytes; a link, pipe or device is refused.
+    """Read a regular file of at most `limit` bytes; a link, pipe or device is refused.
 
     Raises `error` for everything that is wrong, before any memory is taken.
     """
-    flags = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     try:
-        with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
+        with open(path, "rb", opener=lambda name, mode: os.open(name, mode | CAREFUL)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise ValueError("not a regular file")
             if info.st_size > limit:
                 raise ValueError(f"{info.st_size:,} bytes where at most {limit:,} are expected")
             return file.read(info.st_size)
-    except (OSError, MemoryError, ValueError) as problem:
-        raise error(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or problem}") from problem
+    except (MemoryError, ValueError) as problem:
+        raise error(f"cannot read {path}: {problem}") from problem
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -187,7 +191,7 @@ def _no_constant(text: str) -> Any:
 
 
 def read_json(path: str | Path, *, limit: int = MAX_JSON, error: type[SwingupError] = SwingupError) -> Any:
-    """Strict JSON: UTF-8, no NaN or Infinity, no name twice, at most `limit` bytes. Raises `error`."""
+    """Read strict JSON: UTF-8, no NaN or Infinity, no name twice, at most `limit` bytes. Raises `error`."""
     data = read_bytes(path, limit=limit, error=error)
     try:
         return json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
@@ -196,7 +200,7 @@ def read_json(path: str | Path, *, limit: int = MAX_JSON, error: type[SwingupErr
 
 
 def sha256(*chunks: Any) -> str:
-    """The hash of all chunks in a row, in hexadecimal."""
+    """Return the hash of all chunks in a row, in hexadecimal."""
     total = hashlib.sha256()
     for chunk in chunks:
         total.update(chunk)
@@ -204,12 +208,12 @@ def sha256(*chunks: Any) -> str:
 
 
 def raw(array: np.ndarray) -> np.ndarray:
-    """The bytes of a contiguous array, not copied."""
+    """Return the bytes of a contiguous array, not copied."""
     return array.reshape(-1).view(np.uint8)
 
 
 def pack_tensors(arrays: dict[str, np.ndarray]) -> list[Any]:
-    """The pieces of a safetensors file: header length and header, then the arrays, widest dtype first."""
+    """Return the pieces of a safetensors file: header length and header, then the arrays, widest dtype first."""
     header, end = {}, 0
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     for name in order:
@@ -222,7 +226,7 @@ def pack_tensors(arrays: dict[str, np.ndarray]) -> list[Any]:
 
 
 def unpack_tensors(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file. Raises ValueError if it is not a valid one of ours."""
+    """Return the arrays of a safetensors file. Raises ValueError if it is not a valid one of ours."""
     if int.from_bytes(data[:8], "little") > min(MAX_JSON, len(data) - 8):
         raise ValueError("the header is longer than the file")
     try:

@@ -1,4 +1,4 @@
-"""Linear algebra that vectorises over seeds: systems of equations, by products alone or by elimination."""
+"""Systems of linear equations are solved by products alone or by elimination, which vectorise over seeds."""
 
 from collections.abc import Callable
 

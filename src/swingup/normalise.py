@@ -1,4 +1,4 @@
-"""Running statistics: of observations, and of the discounted return that scales rewards.
+"""Running statistics are kept of observations, and of the discounted return that scales rewards.
 
 The statistics are part of the learner's state. They change once per collected sample; evaluation only reads them.
 On-policy algorithms change them after the update that used them, so that the policy which acted and the policy in the
@@ -18,10 +18,10 @@ COUNT_LIMIT = 2**30  # beyond a billion samples the mean becomes an exponential 
 
 
 class Off(NamedTuple):
-    """No statistics: nothing is counted, nothing is changed."""
+    """There are no statistics: nothing is counted, nothing is changed."""
 
     def merge(self, *_: object) -> "Off":
-        """Still none."""
+        """Return the same: there are still none."""
         return self
 
     def normalise(self, x: Array) -> Array:
@@ -34,14 +34,14 @@ class Off(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Mean and variance per entry of all samples so far."""
+    """These are mean and variance per entry of all samples so far."""
 
     count: Array  # int32: a float32 would stop counting at 2^24
     mean: Array  # [*shape]
     var: Array  # [*shape]
 
     def merge(self, batch: Array) -> "Moments":
-        """Statistics of all samples seen and those of `batch` [..., *shape] (Chan et al. 1979), by weights:
+        """Merge the statistics of all samples seen with those of `batch` [..., *shape] (Chan et al. 1979), by weights:
 
             w = n / (count + n),  δ = mean(batch) - mean
             mean <- mean + w δ,   var <- (1 - w) var + w var(batch) + w (1 - w) δ²
@@ -58,17 +58,17 @@ class Moments(NamedTuple):
         return Moments(jnp.minimum(self.count + n, COUNT_LIMIT), self.mean + w * delta, var)
 
     def normalise(self, x: Array, limit: float = 10.0) -> Array:
-        """(x - mean) / sqrt(var + 1e-8), clipped to ±`limit`."""
+        """Return (x - mean) / sqrt(var + 1e-8), clipped to ±`limit`."""
         return jnp.clip((x - self.mean) * jax.lax.rsqrt(self.var + 1e-8), -limit, limit)
 
 
 def moments(shape: tuple[int, ...]) -> Moments:
-    """Statistics of no samples yet: they leave values as they are."""
+    """Return the statistics of no samples yet: they leave values as they are."""
     return Moments(jnp.int32(0), jnp.zeros(shape), jnp.ones(shape))
 
 
 class RewardScale(NamedTuple):
-    """Divides rewards by the standard deviation of the running discounted return; takes no mean off."""
+    """Rewards are divided by the standard deviation of the running discounted return; no mean is taken off."""
 
     moments: Moments
     running: Array  # [N] each environment's discounted return so far
@@ -88,7 +88,7 @@ class RewardScale(NamedTuple):
         return RewardScale(self.moments.merge(all_returns), running)
 
     def scale(self, reward: Array, limit: float = 10.0) -> Array:
-        """r / sqrt(var + 1e-8), clipped to ±`limit`."""
+        """Return r / sqrt(var + 1e-8), clipped to ±`limit`."""
         return jnp.clip(reward * jax.lax.rsqrt(self.moments.var + 1e-8), -limit, limit)
 
 
@@ -98,7 +98,7 @@ def reward_scale(num_envs: int) -> RewardScale:
 
 
 class Normalising(Protocol):
-    """A learner with both kinds of statistics."""
+    """This learner has both kinds of statistics."""
 
     @property
     def obs_moments(self) -> Moments | Off: ...
@@ -109,6 +109,6 @@ class Normalising(Protocol):
 def statistics(
     learner: Normalising, rollout: Rollout, gamma: float | Array
 ) -> tuple[Moments | Off, RewardScale | Off]:
-    """A learner's running statistics with a rollout's samples, for the *next* rollout."""
+    """Merge a rollout's samples into a learner's running statistics, for the *next* rollout."""
     scale = learner.reward_scale.merge(rollout.step.reward, rollout.step.done, gamma)
     return learner.obs_moments.merge(rollout.obs), scale

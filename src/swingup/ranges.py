@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from swingup.errors import ConfigError
+from swingup.errors import ConfigError, unknown
 
 
 class Within(NamedTuple):
@@ -39,6 +39,12 @@ class Within(NamedTuple):
         return f"{left}, ∞)" if self.high == math.inf else f"{left}, {self.high:g}{self.ends[1]}"
 
 
+class Among(NamedTuple):
+    """A text must be one of these names."""
+
+    names: tuple[str, ...]
+
+
 Count = Annotated[int, Within(1)]
 Whole = Annotated[int, Within(0)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
@@ -49,6 +55,8 @@ Positive = Annotated[float, Within(0, ends="(]")]
 NonNegative = Annotated[float, Within(0)]
 # A float hyperparameter that decides how long a loop is: never a traced leaf.
 Ratio = Annotated[float, Within(0, ends="(]"), "static"]
+# One that decides how many rows of a batch are of one kind, and how many of another: neither.
+Share = Annotated[float, Within(0, 1), "static"]
 
 
 def settle(settings: Any) -> None:
@@ -58,14 +66,19 @@ def settle(settings: Any) -> None:
     tuples. What JAX traces is left as it is. Raises `ConfigError` naming the field, the value and the range.
     """
     for name, kind in kinds(type(settings)).items():
-        object.__setattr__(settings, name, plain(name, kind, getattr(settings, name)))
+        vars(settings)[name] = plain(name, kind, vars(settings)[name])
 
 
 @cache
 def kinds(cls: type) -> dict[str, Any]:
-    """{field of a dataclass: its type, annotations included}."""
+    """Return {field of a dataclass: its type, annotations included}."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] for f in fields(cls)}
+
+
+def values(settings: Any) -> dict[str, Any]:
+    """Return {field of a dataclass: its value}."""
+    return {f.name: vars(settings)[f.name] for f in fields(settings)}
 
 
 def plain(name: str, kind: Any, value: Any, *, per_seed: bool = True) -> Any:
@@ -89,11 +102,16 @@ def plain(name: str, kind: Any, value: Any, *, per_seed: bool = True) -> Any:
         return bool(value)
     if isinstance(base, type) and type(value) is not base:
         raise ConfigError(f"{name} must be {called(base)}, not {shown(value)}")
+    for allowed in typing.get_args(kind)[1:]:
+        if isinstance(allowed, Among) and value not in allowed.names:
+            raise ConfigError(unknown(name, str(value), allowed.names))
     return value
 
 
 def parts(kind: Any) -> tuple[Any, Within]:
-    """The type of a field without its annotations, and the range among these; all finite numbers if there is none."""
+    """Split a field's type into the type without annotations, and the range among these; all finite numbers if there
+    is none.
+    """
     if typing.get_origin(kind) is not Annotated:
         return kind, Within()
     base, *rest = typing.get_args(kind)
@@ -101,12 +119,12 @@ def parts(kind: Any) -> tuple[Any, Within]:
 
 
 def is_optional(kind: Any) -> bool:
-    """Is the type written `... | None`?"""
+    """Say whether the type is written `... | None`."""
     return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
 def is_traced(kind: Any) -> bool:
-    """Is a field of this type a leaf that JAX traces? Floats are, unless they are annotated as "static"."""
+    """Say whether a field of this type is a leaf that JAX traces. Floats are, unless they are annotated as "static"."""
     return parts(kind)[0] is float and "static" not in typing.get_args(kind)
 
 
@@ -116,8 +134,19 @@ def refuse(when: Any, message: str) -> None:
         raise ConfigError(message)
 
 
+def check_divides(name: str, parts: int, num_envs: int, num_steps: int) -> None:
+    """Raise `ConfigError` unless a rollout can be cut in `parts` equal parts, with the nearest number that would do."""
+    samples = num_envs * num_steps
+    if samples % parts:
+        near = min((m for m in range(1, samples + 1) if samples % m == 0), key=lambda m: abs(m - parts))
+        raise ConfigError(
+            f"{name}={parts} does not divide num_envs * num_steps = {num_envs} * {num_steps} = {samples}; "
+            f"the nearest that does is {near}"
+        )
+
+
 def called(base: Any) -> str:
-    """A type in a message."""
+    """Write a type for a message."""
     names = {
         int: "a whole number",
         float: "a number, or a list of one per seed",
@@ -128,7 +157,7 @@ def called(base: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: what it is, in at most a line."""
+    """Write a value for a message: what it is, in at most a line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -144,7 +173,7 @@ def _float(name: str, within: Within, value: Any, per_seed: bool) -> Any:
 
 
 def _per_seed(name: str, within: Within, value: Any) -> np.ndarray:
-    """One number per seed: [S], float32 as JAX computes."""
+    """Return one number per seed: [S], float32 as JAX computes."""
     try:
         values = np.asarray(value)
     except ValueError:
@@ -167,7 +196,7 @@ def _int(name: str, within: Within, value: Any) -> int:
 
 
 def _several(name: str, kind: Any, value: Any) -> tuple:
-    """A tuple, from any sequence or from a single value."""
+    """Make a tuple, from any sequence or from a single value."""
     array = isinstance(value, np.ndarray | jax.Array) and value.ndim > 0
     values = tuple(value) if array or isinstance(value, list | tuple) else (value,)
     if not values:
@@ -184,7 +213,7 @@ def _inside(name: str, within: Within, value: float) -> None:
 
 
 def _unquoted(value: Any) -> str:
-    """What to do with text that spells a number."""
+    """Say what to do with text that spells a number."""
     try:
         return f"; write {float(value):g} without quotes" if isinstance(value, str) else ""
     except ValueError:

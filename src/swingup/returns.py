@@ -1,14 +1,14 @@
-"""Returns and advantages: the recursions over time, each with its equation. Arguments are [T, N]."""
+"""Returns and advantages are recursions over time, each with its equation. Arguments are [T, N]."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 def discounted(
     reward: Float[Array, "T N"], done: Bool[Array, "T N"], gamma: float, last: Float[Array, " N"]
 ) -> Float[Array, "T N"]:
-    """Discounted reward-to-go within each episode.
+    """Sum up discounted rewards-to-go within each episode.
 
         G_t = r_t + γ (1 - done_t) G_{t+1},      G_T = last
 
@@ -34,7 +34,7 @@ def reward_to_go(
     done: Bool[Array, "T N"],
     gamma: float,
 ) -> Float[Array, "T N"]:
-    """Discounted reward-to-go, continued by V where the data do not show how the episode goes on.
+    """Sum up discounted rewards-to-go, continued by V where the data do not show how the episode goes on.
 
         G_t = r_t + γ G_{t+1}                          where the episode goes on in the data
         G_t = r_t + γ (1 - terminated_t) V(s'_t)       where it ends (done_t) or the data do (t = T-1)
@@ -50,6 +50,22 @@ def reward_to_go(
     return discounted(reward + gamma * after, cut, gamma, jnp.zeros_like(reward[0]))
 
 
+def n_step_sum(
+    reward: Float[Array, "B n"], done: Bool[Array, "B n"], known: Bool[Array, "B n"], gamma: Array | float
+) -> tuple[Float[Array, " B"], Int[Array, " B"]]:
+    """Return R = r_0 + γ r_1 + ... + γ^{k-1} r_{k-1} [B], and k [B]: how many env steps it has.
+
+    k is n, or fewer where an episode ends (`done`) before, or the next env step is not `known` yet.
+
+    >>> n_step_sum(jnp.ones((1, 3)), jnp.array([[False, True, False]]), jnp.ones((1, 3), bool), 0.5)
+    (Array([1.5], dtype=float32), Array([2], dtype=int32))
+    """
+    before = jnp.concatenate([jnp.zeros_like(done[:, :1]), done[:, :-1]], 1)
+    within = known & (jnp.cumsum(before, 1) == 0)
+    discount = jnp.power(gamma, jnp.arange(reward.shape[1]))
+    return jnp.sum(jnp.where(within, reward * discount, 0), 1), within.sum(1)
+
+
 def full_return(
     reward: Float[Array, "T N"],
     next_value: Float[Array, "T N"],
@@ -57,7 +73,7 @@ def full_return(
     done: Bool[Array, "T N"],
     gamma: float,
 ) -> Float[Array, "T N"]:
-    """R(τ) at each of its env steps: the discounted return of the episode's whole part in these data.
+    """Return R(τ) at each of its env steps: the discounted return of the episode's whole part in these data.
 
         R_t = G_t if an episode, or its part in the data, begins at t, else R_{t-1}
 
@@ -87,7 +103,7 @@ def n_step_advantage(
     gamma: float,
     n: int,
 ) -> Float[Array, "T N"]:
-    """The advantage from n rewards, then V (Mnih et al. 2016, section 4; `n` of the lecture is n - 1 here).
+    """Estimate the advantage from n rewards, then V (Mnih et al. 2016, section 4; `n` of the lecture is n - 1 here).
 
         A⁽¹⁾_t = δ_t = r_t + γ (1 - terminated_t) V(s'_t) - V(s_t)
         A⁽ⁿ⁾_t = δ_t + γ (1 - done_t) A⁽ⁿ⁻¹⁾_{t+1},      A_T = 0
@@ -128,7 +144,7 @@ def gae(
     gamma: float,
     lam: float,
 ) -> Float[Array, "T N"]:
-    """Generalised advantage estimation (Schulman et al. 2016, eq. 16, with episode ends).
+    """Estimate the advantage by an average over all n (Schulman et al. 2016, eq. 16, with episode ends).
 
         δ_t = r_t + γ (1 - terminated_t) V(s'_t) - V(s_t)
         A_t = δ_t + γ λ (1 - done_t) A_{t+1},      A_T = 0
@@ -152,7 +168,7 @@ def gae(
 
 
 def explained_variance(prediction: Array, target: Array) -> Array:
-    """1 - Var(target - prediction) / Var(target): 1 is perfect, 0 is no better than a constant.
+    """Return 1 - Var(target - prediction) / Var(target): 1 is perfect, 0 is no better than a constant.
 
     NaN-free: a target without variance gives 0.
     """
@@ -161,7 +177,7 @@ def explained_variance(prediction: Array, target: Array) -> Array:
 
 
 def standardise(x: Array) -> Array:
-    """(x - mean) / (std + 1e-8) over all entries; a constant becomes zeros.
+    """Return (x - mean) / (std + 1e-8) over all entries; a constant becomes zeros.
 
     What rounding leaves of a constant must not be divided by itself, however the compiler sums: a deviation of a few
     units in the last place of the largest entry counts as none.
@@ -176,12 +192,12 @@ def standardise(x: Array) -> Array:
 
 
 def k3(ratio: Array) -> Array:
-    """KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
+    """Estimate KL(old || new) from samples of the old policy: mean(ratio - 1 - log ratio) >= 0 (Schulman 2020)."""
     return jnp.mean(ratio - 1 - jnp.log(ratio))
 
 
 def huber(error: Array, kappa: float = 1.0) -> Array:
-    """e²/2 within ±κ, and κ (|e| - κ/2) beyond: the square whose gradient is clipped to ±κ.
+    """Return e²/2 within ±κ, and κ (|e| - κ/2) beyond: the square whose gradient is clipped to ±κ.
 
     >>> huber(jnp.array([0.5, -3.0]))
     Array([0.125, 2.5  ], dtype=float32)
@@ -193,7 +209,7 @@ def huber(error: Array, kappa: float = 1.0) -> Array:
 def project_categorical(
     value: Float[Array, "B M"], p: Float[Array, "B M"], support: Float[Array, " M"]
 ) -> Float[Array, "B M"]:
-    """Probabilities `p` at any places `value`, moved to the atoms of `support` (Bellemare et al. 2017, eq. 7).
+    """Move probabilities `p` at any places `value` to the atoms of `support` (Bellemare et al. 2017, eq. 7).
 
         m_i = Σ_j p_j [ 1 - |clip(value_j) - z_i| / Δz ]₀¹,      Δz the distance of neighbouring atoms
 
@@ -212,7 +228,7 @@ def project_categorical(
 def quantile_huber(
     quantile: Float[Array, "B M"], target: Float[Array, "B K"], kappa: float = 1.0
 ) -> Float[Array, " B"]:
-    """The quantile Huber loss of M quantiles against K samples of the target (Dabney et al. 2018, eq. 10).
+    """Return the quantile Huber loss of M quantiles against K samples of the target (Dabney et al. 2018, eq. 10).
 
         Σ_i mean_j |τ_i - 1(u_ij < 0)| huber_κ(u_ij) / κ,      u_ij = target_j - quantile_i,  τ_i = (2i - 1) / 2M
 

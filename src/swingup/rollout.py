@@ -1,4 +1,4 @@
-"""Meeting the world: collect experience and cut it in minibatches; on the device or on the host."""
+"""A policy meets the world here: collect experience and cut it in minibatches, on the device or on the host."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,13 +20,13 @@ RECENT = 100  # episodes in the running average that is reported
 
 
 def keys(key: Array) -> tuple[Array, Array, Array]:
-    """The three keys of an iteration, from the state's: the next state's, the rollout's and the update's."""
+    """Split the state's key into the three of an iteration: the next state's, the rollout's and the update's."""
     key, k_run, k_learn = jax.random.split(key, 3)
     return key, k_run, k_learn
 
 
 def start(env: VecEnv, key: Array, memory: Any = ()) -> Actor:
-    """Environments at the beginning of their first episodes, and the memory with which a policy begins them.
+    """Start environments at the beginning of their first episodes, with the memory with which a policy begins them.
 
     One that is stateful is not touched: zeros stand for its observations until the loop on the host resets it.
     """
@@ -39,12 +39,28 @@ def _blank(env: VecEnv) -> Array:
 
 
 def collect(
-    env: VecEnv, act: Act, actor: Actor, key: Array, num_steps: int, *, hold: int = 1, draw: Draw = noise
+    env: VecEnv,
+    act: Act,
+    actor: Actor,
+    key: Array,
+    num_steps: int,
+    *,
+    hold: int = 1,
+    draw: Draw = noise,
+    unroll: int = 2,
 ) -> tuple[Actor, Rollout]:
-    """Run `act` for `num_steps` env steps in each of the N environments, continuing their episodes.
+    """Run a policy for T = `num_steps` env steps in each of N environments, which go on where they were.
 
-    Returns the actor after it and a `Rollout` with leading axes [T, N]. `draw` is the algorithm's own, if it needs
-    another noise than the usual one; each draw is held for `hold` env steps.
+        env          N environments with auto-reset
+        act          (Seen, noise) -> Choice: the policy
+        actor        where the environments are, from `start` or from the last call
+        key          what decides all of its random numbers
+        num_steps    env steps in each environment, T
+        draw         the policy's noise, if it is not the usual one: `algo.draw`
+        hold         env steps for which one draw is held
+        unroll       env steps in a turn of the compiled loop
+
+    Returns the actor after it, and a `Rollout` with leading axes [T, N].
     """
 
     def body(carry, x):
@@ -58,8 +74,9 @@ def collect(
 
     policy_noise, k_env = draws(draw, env.action_space, key, num_steps, env.num_envs, hold)
     xs = policy_noise, env.draw(k_env, num_steps)
-    # Two env steps a turn of the loop, because copying what it carries is a good part of its cost.
-    loop = partial(jax.lax.scan, unroll=2) if env.jittable else host_scan
+    # Two env steps a turn of the loop, because copying what it carries is a good part of its cost; one for planners,
+    # whose search costs far more, and takes long to compile.
+    loop = partial(jax.lax.scan, unroll=unroll) if env.jittable else host_scan
     (env_state, obs, memory), rollout = loop(body, (actor.env_state, actor.obs, actor.memory), xs)
     return Actor(env_state, obs, record(actor.recent, rollout), memory), rollout
 
@@ -67,7 +84,7 @@ def collect(
 def draws(
     draw: Draw, space: Space, key: Array, num_steps: int, num_envs: int, hold: int = 1
 ) -> tuple[Any, Array]:
-    """The policy's noise of a rollout, [T, N, ...], and the key of its environments.
+    """Draw the policy's noise of a rollout, [T, N, ...], and the key of its environments.
 
     The noise is drawn before the loop: thousands of tiny draws inside cost more than the physics.
     """
@@ -79,7 +96,7 @@ def draws(
 
 
 def carry_on(memory: Any, done: Array) -> Any:
-    """A policy's memory [*done.shape, ...] after an env step: zeros where an episode has ended.
+    """Return a policy's memory [*done.shape, ...] after an env step: zeros where an episode has ended.
 
     >>> carry_on(jnp.ones((2, 3)), jnp.array([True, False])).tolist()
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
@@ -92,16 +109,16 @@ def carry_on(memory: Any, done: Array) -> Any:
 
 
 def wander(env: VecEnv, keys: tuple[Array, Array], num_steps: int, hold: int = 1) -> tuple[Actor, Rollout]:
-    """`num_steps` env steps with uniformly random actions, each held for `hold` of them, from new episodes."""
+    """Do `num_steps` env steps with uniformly random actions, each held for `hold` of them, from new episodes."""
 
     def act(seen: Seen, noise: Array) -> Choice:
-        return Choice(uniform(env.action_space, noise))
+        return Choice(uniform(env.action_space, noise, seen.legal))
 
     return collect(env, act, start(env, keys[0]), keys[1], num_steps, hold=hold)
 
 
 def begin(algo: Replaying, env: VecEnv, learner: Any, keys: tuple[Array, Array]) -> tuple[Any, Actor]:
-    """The learner with the warm-up in its replay, and the environments after it.
+    """Return the learner with the warm-up in its replay, and the environments after it.
 
     The warm-up is `warmup_env_steps` random env steps, whose actions are held for `warmup_hold` of them each;
     `algo.remember` keeps them. A stateful environment is not touched, and its learner's replay stays empty: the
@@ -114,7 +131,7 @@ def begin(algo: Replaying, env: VecEnv, learner: Any, keys: tuple[Array, Array])
 
 
 def host_scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
-    """`lax.scan` as a Python loop, for environments on the host, and for stepping through in a debugger."""
+    """Run `lax.scan` as a Python loop, for environments on the host, and for stepping through in a debugger."""
     leaves, tree = jax.tree.flatten(xs)
     ys = []
     for row in zip(*map(list, leaves), strict=True):
@@ -160,7 +177,7 @@ def successor_values(value_of: Callable[[Any], Array], value: Array, rollout: Ro
 
 
 def episode_stats(actor: Actor, rollout: Rollout) -> dict[str, Array]:
-    """Metrics of the episodes that ended in a rollout, from raw rewards; NaN where none has ended yet.
+    """Return metrics of the episodes that ended in a rollout, from raw rewards; NaN where none has ended yet.
 
     `nonfinite/obs` and `nonfinite/reward` count entries that are NaN or infinite: the driver stops on them.
     """
@@ -183,7 +200,7 @@ def episode_stats(actor: Actor, rollout: Rollout) -> dict[str, Array]:
 
 
 def nonfinite(tree: Any) -> Array:
-    """How many entries of a tree's float arrays are NaN or infinite."""
+    """Count the entries of a tree's float arrays that are NaN or infinite."""
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return sum((jnp.sum(~jnp.isfinite(x)) for x in floats), jnp.int32(0)).astype(jnp.int32)
 
@@ -203,7 +220,7 @@ def minibatches(data: Any, count: int, key: Array) -> Any:
 
 
 def permutation(key: Array, n: int) -> Array:
-    """A random order of 0 .. n-1: random words are sorted whose low bits hold the index.
+    """Return a random order of 0 .. n-1, by sorting random words whose low bits hold the index.
 
     Sorting one array is four times faster on CPU than `jax.random.permutation`, which sorts pairs and takes a
     tenth of a PPO iteration. Ties of the random bits (at least 16) keep their order: a bias below 2^-16 of a

@@ -1,16 +1,22 @@
-"""Hyperparameters that change in training, by how many env steps are done."""
+"""Some hyperparameters are functions of how many env steps have been done, and some work belongs to a part of a run."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
+from swingup.distributions import epsilon_greedy, masked
+from swingup.protocols import Algorithm
+
+T = TypeVar("T")
 
 
 class Exploring(Protocol):
-    """Settings with an ε that falls."""
+    """These settings have an ε that falls."""
 
     @property
     def epsilon_start(self) -> float: ...
@@ -21,7 +27,8 @@ class Exploring(Protocol):
 
 
 def epsilon(algo: Exploring, env_steps: Counter) -> Array:
-    """ε: it falls linearly from `epsilon_start` at env step 0 to `epsilon_end` at `epsilon_decay`, and stays there.
+    """Return ε: it falls linearly from `epsilon_start` at env step 0 to `epsilon_end` at `epsilon_decay`, and stays
+    there.
 
     >>> from swingup.algos.dqn import DQN
     >>> algo = DQN(epsilon_start=1.0, epsilon_end=0.1, epsilon_decay=100.0)
@@ -32,11 +39,40 @@ def epsilon(algo: Exploring, env_steps: Counter) -> Array:
     return algo.epsilon_start + done * (algo.epsilon_end - algo.epsilon_start)
 
 
-def decayed(algo: Any, lr: Array | float, env_steps: Array) -> Array | float:
-    """A learning rate: `lr`, or with `lr_decay` what is left of it on its linear way to 0 at `lr_horizon` env steps.
+def explore(
+    algo: Exploring, q: Array, env_steps: Counter, noise: Array | None, legal: Array | None = None
+) -> Array:
+    """Return ε-greedy actions [N] for Q(s, ·) [N, A], with the ε of that env step; without noise the greedy ones.
+
+    With `legal` [N, A] they are among the actions that are allowed.
+    """
+    if noise is None:
+        return jnp.argmax(masked(q, legal), -1)
+    return epsilon_greedy(q, epsilon(algo, env_steps), legal).from_noise(noise)
+
+
+def decayed(algo: Algorithm, lr: Array | float, env_steps: Array) -> Array | float:
+    """Return a learning rate: `lr`, or with `lr_decay` what is left of it on its linear way to 0 at `lr_horizon` env
+    steps.
 
     >>> from swingup.algos.dqn import DQN
     >>> [float(decayed(DQN(lr_decay=True, lr_horizon=80.0), 0.5, jnp.float32(n))) for n in (0, 20, 80, 90)]
     [0.5, 0.375, 0.0, 0.0]
     """
     return lr * jnp.maximum(0.0, 1 - env_steps / algo.lr_horizon) if algo.lr_decay else lr
+
+
+def only(when: Array, work: Callable[[T], T], before: T) -> T:
+    """Return `work(before)` where `when` [] is true, else `before`: a loop of at most one turn.
+
+    `lax.cond` does the same for one seed. Over seeds it becomes a choice between two results that are both computed; a
+    loop goes on while any seed needs it, so work that no seed has to do costs nothing.
+
+    >>> int(only(jnp.bool_(True), lambda x: x + 1, jnp.int32(1))), int(only(jnp.bool_(False), lambda x: x + 1, 1))
+    (2, 1)
+    """
+
+    def turn(carry: tuple[Array, T]) -> tuple[Array, T]:
+        return jnp.bool_(False), work(carry[1])
+
+    return jax.lax.while_loop(lambda carry: carry[0], turn, (jnp.asarray(when), before))[1]

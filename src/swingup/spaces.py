@@ -1,5 +1,6 @@
-"""Spaces of observations and actions: frozen, hashable, so they can be static arguments of compiled code."""
+"""Spaces of observations and actions are frozen and hashable, so they can be static arguments of compiled code."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from swingup.errors import ConfigError
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Discrete:
-    """The integers 0 .. n-1."""
+    """The actions, or observations, are the integers 0 .. n-1."""
 
     n: int
     goal: ClassVar[int] = 0  # no entries: a number holds no goals
@@ -28,10 +31,10 @@ class Discrete:
 
 @dataclass(frozen=True)
 class Box:
-    """Arrays of one shape, bounded per entry; a bound may be infinite.
+    """A box holds arrays of one shape, bounded per entry; a bound may be infinite.
 
     `low` and `high` are floats that hold for all entries, or nested tuples of the space's shape. With `goal`
-    the vector begins with the goal that has been achieved, of so many entries, and then the one that is desired.
+    the vector begins with the goal that has been achieved, of `goal` entries, and then the one that is desired.
     """
 
     low: float | tuple
@@ -59,7 +62,9 @@ class Box:
         return Box(_compact(low), _compact(high), tuple(shape), np.dtype(dtype).name, goal)
 
     def sample(self, key: Array) -> Array:
-        """Uniform where bounded on both sides, standard normal (clipped) where not; integers are equally likely."""
+        """Sample uniformly where bounded on both sides, standard normal (clipped) where not; integers are equally
+        likely.
+        """
         if self.is_integer:
             return to_env(self, jax.random.uniform(key, self.shape, minval=-1.0, maxval=1.0))
         low, high = self.bounds
@@ -73,12 +78,12 @@ class Box:
 
     @property
     def is_integer(self) -> bool:
-        """Are its values whole numbers? Those of the dtype bool are 0 and 1."""
+        """Say whether its values are whole numbers. Those of the dtype bool are 0 and 1."""
         return np.dtype(self.dtype).kind in "iub"
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """`low` and `high` as float32 arrays of the space's shape."""
+        """Return `low` and `high` as float32 arrays of the space's shape."""
         low, high = (np.broadcast_to(np.asarray(b, np.float32), self.shape) for b in (self.low, self.high))
         return low, high
 
@@ -86,8 +91,35 @@ class Box:
 Space = Discrete | Box
 
 
+def choices(space: Space) -> int:
+    """Return how many actions there are to choose from. Raises `ConfigError` unless they can be counted.
+
+    >>> choices(Discrete(3))
+    3
+    """
+    if not isinstance(space, Discrete):
+        raise ConfigError(f"actions that can be counted are needed, a Discrete space; got {space}")
+    return space.n
+
+
+def entries(space: Space) -> int:
+    """Return how many numbers `vector` makes of an action or an observation."""
+    return space.n if isinstance(space, Discrete) else math.prod(space.shape)
+
+
+def vector(space: Space, x: Array) -> Array:
+    """Return actions or observations [..., *shape] as vectors [..., n]: integers as one-hot, all others flattened.
+
+    >>> vector(Discrete(3), jnp.array([2])).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(x, space.n)
+    return x.reshape(*x.shape[: x.ndim - len(space.shape)], entries(space))
+
+
 def to_env(space: Space, action: Array) -> Array:
-    """What the environment receives for an action that a policy drew: [..., *shape] -> the same shape.
+    """Return what the environment receives for an action that a policy drew: [..., *shape] -> the same shape.
 
     Policies act in normalised units, in which [-1, 1] spans the bounds of each dimension. An action
     outside is clipped *here and nowhere else*: log-probabilities stay those of the unclipped action.
@@ -130,7 +162,7 @@ def _whole(space: Box, action: Array, bounded: np.ndarray) -> Array:
 
 
 def is_image(space: Space) -> bool:
-    """Is it kept as frames: images, and whatever has entries of a byte?"""
+    """Say whether it is kept in frames: images are, and whatever has entries of a byte."""
     return isinstance(space, Box) and (len(space.shape) == 3 or space.dtype in ("uint8", "bool"))
 
 
@@ -148,7 +180,7 @@ def drawn(space: Space) -> Array:
 
 
 def _compact(bound: np.ndarray) -> float | tuple:
-    """One float when all entries agree, else nested tuples."""
+    """Return one float when all entries agree, else nested tuples."""
 
     def nested(x):
         return tuple(map(nested, x)) if isinstance(x, list) else float(x)

@@ -1,4 +1,4 @@
-"""Tables of values: what the algorithms without a network share."""
+"""The algorithms without a network share tables of values."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from swingup.types import Rollout
 
 
 class Sample(NamedTuple):
-    """Transitions (s, a, r, s'), and the number of the environment that each comes from."""
+    """These are transitions (s, a, r, s'), and the number of the environment that each comes from."""
 
     obs: Array
     action: Array
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 
 def sizes(env: VecEnv) -> tuple[int, int]:
-    """How many states and actions there are. Raises `ConfigError` unless both are numbers."""
+    """Return how many states and actions there are. Raises `ConfigError` unless both are numbers."""
     states, actions = env.observation_space, env.action_space
     if not (isinstance(states, Discrete) and isinstance(actions, Discrete)):
         raise ConfigError(
@@ -35,7 +35,7 @@ def sizes(env: VecEnv) -> tuple[int, int]:
 
 
 def in_order(rollout: Rollout) -> Sample:
-    """The transitions of a rollout [T, N] in order of time, [T N]: those of one time by their environments."""
+    """Put the transitions of a rollout [T, N] in order of time, [T N]: those of one time by their environments."""
     step = rollout.step
     t, n = step.reward.shape
     env = jnp.broadcast_to(jnp.arange(n), (t, n))
@@ -44,7 +44,7 @@ def in_order(rollout: Rollout) -> Sample:
 
 
 def rate(lr: Array | float, power: Array | float, visits: Array) -> Array:
-    """The learning rate α: `lr`, or with ω = `power` > 0 the n-th update's 1 / n^ω.
+    """Return the learning rate α: `lr`, or with ω = `power` > 0 the n-th update's 1 / n^ω.
 
     With 1/2 < ω <= 1 their sum is infinite and that of their squares finite, as theorems of convergence ask.
 
@@ -55,7 +55,7 @@ def rate(lr: Array | float, power: Array | float, visits: Array) -> Array:
 
 
 def visit(visits: Array, place: tuple, now: Array | bool = True) -> Array:
-    """Counts of visits with one more at `place`, if `now`. They stop at 2^31 - 1.
+    """Return counts of visits with one more at `place`, if `now`. They stop at 2^31 - 1.
 
     A rate 1 / n^ω is then too small to change a float32 anyway, or its ω so near 1/2 that it is 2e-5 for good.
     """
@@ -63,5 +63,5 @@ def visit(visits: Array, place: tuple, now: Array | bool = True) -> Array:
 
 
 def largest(table: Array) -> Array:
-    """The largest absolute value, the sup norm."""
+    """Return the largest absolute value, the sup norm."""
     return jnp.abs(table).max()

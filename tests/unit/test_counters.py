@@ -1,4 +1,4 @@
-"""Counters at the limits of 32 bits, against Python's integers: every kind starts just below and runs across."""
+"""Counters are compared with Python's integers at the limits of 32 bits: each starts just below and runs across."""
 
 import dataclasses
 import math
@@ -89,7 +89,7 @@ def moved(memory: Any, below: int) -> Any:
 def test_a_replay_goes_on_where_its_counters_end(kind: str, n_step: int) -> None:
     """What is drawn is what happened, before the limits, on them and after; also where the episodes are interrupted."""
     world = test_ring.World(2, kind, 7, ends=0.9)
-    memory = ring.memory(world.env, 22)
+    memory = ring.empty(world.env, 22)
     if memory.lasts is not None:
         memory = dataclasses.replace(memory, lasts=jnp.zeros((40, *memory.lasts.shape[1:]), jnp.uint8))
     for _ in range(5):
@@ -109,7 +109,7 @@ def test_a_replay_goes_on_where_its_counters_end(kind: str, n_step: int) -> None
 def test_a_lost_last_frame_is_known_as_lost_across_the_limit() -> None:
     """Seven time limits with room for four: the three oldest have no weight, whatever their numbers are."""
     world = test_ring.World(1, "image", 3, ends=0.0)
-    memory = ring.memory(world.env, 30)
+    memory = ring.empty(world.env, 30)
     memory = dataclasses.replace(memory, lasts=jnp.zeros((4, *memory.lasts.shape[1:]), jnp.uint8))  # type: ignore[union-attr]
     memory = dataclasses.replace(memory, ended=jnp.int32(cycle(4) - 4))
     for _ in range(7):
@@ -125,12 +125,12 @@ def test_a_lost_last_frame_is_known_as_lost_across_the_limit() -> None:
 def test_priorities_follow_the_head_across_the_limit() -> None:
     """New transitions get the highest, what lies at the head none, the others keep theirs."""
     world = test_ring.World(2, "stack", 0)
-    memory = ring.memory(world.env, 20)
+    memory = ring.empty(world.env, 20)
     rows = memory.words.shape[0]
-    p = priorities.of(memory)
+    p = priorities.empty(memory.places)
     for i in range(12):
         memory = test_ring.add(memory if i != 5 else moved(memory, 10), world.play(3))
-        p = priorities.follow(p, memory, 3)
+        p = p.admit(memory, 3)
     leaves = np.asarray(p.tree.levels[0])[: rows * 2]
     total = len(world.history[0])
     drawable = [(q % rows) * 2 + i for q in range(total - int(memory.size), total) for i in range(2)]
@@ -268,9 +268,11 @@ def test_every_counter_of_a_learner_is_of_a_kind_that_lasts() -> None:
             name in ("q_learning", "sarsa", "expected_sarsa", "double_q_learning", "td_lambda")
             or "iteration" in name
         )
-        continuous = name in ("ddpg", "td3", "sac")
+        continuous = name in ("ddpg", "td3", "sac", "mpc", "pets", "mbmf", "mbpo", "mve", "steve")
         algo = small(name)
-        env = make("tabular:Grid" if table else "Pendulum-v1" if continuous else "CartPole-v1", algo.num_envs)
+        other = "task:PushBox" if name == "i2a" else "CartPole-v1"
+        other = "pgx:tic_tac_toe" if algo.plays_games else "Pendulum-v1" if continuous else other
+        env = make("tabular:Grid" if table else other, algo.num_envs)
         learner = jax.eval_shape(
             lambda key, algo=algo, env=env: algo.init(env, key), jax.random.key(0)
         ).learner
@@ -278,4 +280,5 @@ def test_every_counter_of_a_learner_is_of_a_kind_that_lasts() -> None:
             if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.uint32:
                 leaf = str(path[-1]).strip(".[]'")
                 tables = {"obs", "action", "next_obs"} | ({"following"} if name == "td_lambda" else set())
+                tables |= {"player"} if algo.plays_games else set()  # who moved, in a window of positions
                 assert leaf in known | tables, f"{name}: {jax.tree_util.keystr(path)}"

@@ -1,4 +1,4 @@
-"""Distributions against SciPy in float64, numerical integration, finite differences and sampling frequencies.
+"""Distributions equal SciPy's in float64, numerical integration, finite differences and sampling frequencies.
 
 Statistical tests reject at p < 1e-8 or beyond 6 standard errors, and each makes at most 20 such comparisons:
 the false-alarm rate of a test is below 1e-6 whatever the seed.
@@ -120,7 +120,7 @@ def test_categorical_mode_is_the_most_likely_action():
 @settings(max_examples=15, deadline=None)
 @given(arrays(-3, 3), arrays(-3, 3), ACTIONS)
 def test_categorical_gradients_match_finite_differences(logits, other, action):
-    """Of log_prob, entropy and KL, against central differences of the float64 formulas."""
+    """The gradients of log_prob, entropy and KL equal central differences of the float64 formulas."""
 
     def log_prob(x):
         return special.log_softmax(x, -1)[range(4), action].sum()
@@ -385,11 +385,31 @@ def test_multi_binary_samples_have_the_sigmoid_frequencies():
     assert np.all(np.abs(np.corrcoef(a.T)[np.triu_indices(3, 1)]) < 6 / np.sqrt(n))
 
 
+def test_tanh_normal_kl_matches_integration_over_its_actions():
+    """The integral of p log(p / q) over (-1, 1), of densities that SciPy gives, changed by hand from u to tanh(u)."""
+    a = np.tanh(np.linspace(-9, 9, 200_001))
+    u = np.arctanh(a)
+    (m, s), (n, t) = (0.4, 0.7), (-0.3, 1.1)
+    log_p, log_q = (stats.norm.logpdf(u, *x) - np.log(1 - a**2) for x in ((m, s), (n, t)))
+    expected = np.trapezoid(np.exp(log_p) * (log_p - log_q), a)
+    p, q = (TanhNormal(jnp.array([x]), jnp.log(jnp.array([y]))) for x, y in ((m, s), (n, t)))
+    np.testing.assert_allclose(p.kl(q), expected, rtol=1e-4)
+
+
 def test_multi_binary_is_finite_at_extreme_logits():
     logits = np.tile(np.array([200.0, -200.0, 0.5], np.float32), (8, 1))
     values = coins(logits, np.tile([1, 0, 1], (8, 1)))
     np.testing.assert_allclose(values[0], np.full(8, special.log_expit(0.5)), rtol=1e-5)
     assert all(np.all(np.isfinite(x)) for x in values)
+
+
+@fast
+@given(arrays(-8, 8), arrays(-8, 8))
+def test_multi_binary_kl_matches_scipy(logits, other):
+    """Two outcomes of each coin, in float64; the coins' divergences add up."""
+    x, y = np.float64(logits), np.float64(other)
+    kl = sum(special.rel_entr(special.expit(s * x), special.expit(s * y)).sum(-1) for s in (1, -1))
+    np.testing.assert_allclose(MultiBinary(logits).kl(MultiBinary(other)), kl, 1e-4, 1e-5)
 
 
 # --- All

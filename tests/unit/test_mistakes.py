@@ -1,4 +1,4 @@
-"""Mistakes of Spinning Up (C1 to C26) that have no better place: each test fails on the original."""
+"""Mistakes of docs/mistakes.md are tested here if they have no better place: each test fails on the original."""
 
 from functools import partial
 from typing import Any

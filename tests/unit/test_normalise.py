@@ -1,4 +1,4 @@
-"""Running statistics against NumPy over all the data at once, and reward scaling against a loop."""
+"""Running statistics equal NumPy's over all the data at once, and reward scaling equals a loop's."""
 
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st

@@ -24,6 +24,11 @@ FLOATS = [(name, f, k) for name, f, k in FIELDS if ranges.parts(k)[0] is float]
 COUNTS = [(name, f, k) for name, f, k in FIELDS if ranges.parts(k)[0] is int]
 
 
+def rate(name: str) -> str:
+    """Return a float that an algorithm has and that may be 0.9: games and evolution have no discount."""
+    return next(x for x in ("gamma", "mix", "temperature") if x in ranges.kinds(algorithm(name)))
+
+
 def identity(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -40,7 +45,7 @@ def outside(within: ranges.Within) -> list[float]:
 
 @pytest.mark.parametrize("name, field, kind", FLOATS, ids=identity)
 def test_floats_out_of_range_are_refused_with_the_range(name: str, field: str, kind: Any) -> None:
-    """Of every algorithm every float: beyond its ends, NaN, infinite, and as one bad entry among seeds."""
+    """Every float of every algorithm is tried beyond its ends, as NaN, infinite, and as one bad entry among seeds."""
     within = ranges.parts(kind)[1]
     for value in outside(within):
         with pytest.raises(swingup.ConfigError, match=rf"{field}=\S+ is out of range") as found:
@@ -153,7 +158,7 @@ def test_one_number_per_seed() -> None:
 
 @pytest.mark.parametrize("name", ALGOS)
 def test_settings_of_every_algorithm_survive_json(name: str) -> None:
-    for algo in (algorithm(name)(), small(name), small(name, gamma=[0.9, 0.99])):
+    for algo in (algorithm(name)(), small(name), small(name, **{rate(name): [0.9, 0.99]})):
         again = settings.from_json(json.loads(json.dumps(settings.to_json(algo))))
         for f in dataclasses.fields(algo):
             old, new = getattr(algo, f.name), getattr(again, f.name)
@@ -164,14 +169,17 @@ def test_settings_of_every_algorithm_survive_json(name: str) -> None:
 @pytest.mark.parametrize("name", ALGOS)
 def test_jax_rebuilds_settings_without_checks(name: str) -> None:
     """JAX puts axes, placeholders and tracers in the place of floats; and a traced float may be replaced."""
-    algo = small(name, gamma=[0.5, 0.75])
+    field = rate(name)
+    algo = small(name, **{field: [0.5, 0.75]})
     leaves, tree = jax.tree.flatten(algo)
     hollow = jax.tree.unflatten(tree, [object()] * len(leaves))
     assert jax.tree.structure(hollow) == tree
-    found = jax.vmap(lambda a: a.gamma * 2, in_axes=(axes(algo),))(algo)
+    found = jax.vmap(lambda a: getattr(a, field) * 2, in_axes=(axes(algo),))(algo)
     np.testing.assert_array_equal(found, [1.0, 1.5])
-    replaced = jax.jit(lambda a, x: dataclasses.replace(a, gamma=x).gamma + 1)(small(name), 7.0)
-    assert replaced == 8.0  # 7 is no discount, but what is traced has no value to check
+    replaced = jax.jit(lambda a, x: getattr(dataclasses.replace(a, **{field: x}), field) + 1)(
+        small(name), 7.0
+    )
+    assert replaced == 8.0  # 7 is out of range, but what is traced has no value to check
 
 
 @pytest.mark.parametrize(

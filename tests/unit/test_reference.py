@@ -1,4 +1,4 @@
-"""Against DeepMind's rlax and distrax: advantages and returns, KL divergences, TRPO's constraint."""
+"""DeepMind's rlax and distrax agree with us on advantages and returns, KL divergences, and TRPO's constraint."""
 
 import warnings
 from functools import partial

@@ -23,7 +23,7 @@ def numbers(*shape):
 
 
 flags = hnp.arrays(bool, (T, N))
-cuts = st.sampled_from([2, 3, 4])  # few, as each part's length compiles anew
+cuts = st.sampled_from([2, 3, 4])  # few, because each part's length compiles anew
 rate = st.floats(0, 1, width=32)
 
 

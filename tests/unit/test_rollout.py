@@ -1,4 +1,4 @@
-"""Collecting, cutting in minibatches, the ring of recent returns, and evaluation.
+"""Tests follow a rollout: collecting, cutting in minibatches, the ring of recent returns, and evaluation.
 
 Statistical tests compare with 6 standard errors, in at most 100 places: false alarms below 1e-6.
 """

@@ -81,7 +81,9 @@ class Counting(Algorithm):
 
     def init(self, env: VecEnv, key: Array) -> State:
         k_env, key = jax.random.split(key)
-        return State({"w": jnp.zeros(2)}, start(env, k_env, self.start_memory(env.num_envs)), key)
+        return State(
+            {"w": jnp.zeros(2)}, start(env, k_env, self.start_memory(env.action_space, env.num_envs)), key
+        )
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
         key, k_run, k_learn = keys(state.key)
@@ -101,7 +103,7 @@ class Counting(Algorithm):
             "legal": jnp.mean(rollout.legal) if rollout.legal is not None else 1,
         }
 
-    def start_memory(self, num_envs: int) -> Array:
+    def start_memory(self, space: Any, num_envs: int) -> Array:
         return jnp.zeros(num_envs, jnp.int32)
 
     def draw(self, space: Any, key: Array, shape: tuple[int, ...]) -> Array:
@@ -151,7 +153,9 @@ def test_an_evaluation_gives_a_policy_its_memory(kind: str) -> None:
 def test_one_evaluation_is_that_of_all_seeds() -> None:
     algo, env, key = Counting(), Vec(Blind(), 4), driver.root_key(0, "x")
     act = partial(algo.act, {})
-    returns, lengths, _ = evaluate(env, act, key, memory=algo.start_memory(4), draw=algo.draw)
+    returns, lengths, _ = evaluate(
+        env, act, key, memory=algo.start_memory(env.action_space, 4), draw=algo.draw
+    )
     np.testing.assert_array_equal(returns, lengths)
     zeros = jnp.zeros(4, jnp.int32)
     forgetful = evaluate(env, lambda seen, _: act(seen._replace(memory=zeros))._replace(memory=()), key)[0]
@@ -183,7 +187,7 @@ def test_by_default_a_policy_draws_what_its_actions_need() -> None:
     for space in (Discrete(3), Box.of(-1.0, 1.0, (2,))):
         ours, usual = (f(space, jax.random.key(0), (5, 4)) for f in (Usual().draw, noise))
         np.testing.assert_array_equal(ours, usual)
-    assert Usual().start_memory(3) == ()
+    assert Usual().start_memory(Discrete(2), 3) == ()
     with pytest.raises(TypeError, match="learns no values"):
         Usual().value({}, jnp.zeros((1, 1)))
 
@@ -193,28 +197,32 @@ def test_the_exact_model_is_the_environment(name: str) -> None:
     """From the states of a rollout, with the rollout's actions: the same successors, rewards and deaths."""
     env = make(name, 6)
     model = exact(env)
+    advance, step, one = jax.jit(model.step), jax.jit(env.step), jax.jit(env.single.step)  # pyright: ignore
     state, _ = env.reset(jax.random.key(0))
     for t in range(20):
         drawn = noise(env.action_space, jax.random.key(t), (6,))
         action = jnp.argmax(drawn, -1) if isinstance(env.action_space, Discrete) else jnp.tanh(drawn)
         key = jax.random.key(100 + t)
-        world, reward, terminated = model.step(env.world(state), action, key)
+        seen = Seen(None, world=env.world(state))
         sent = (
             action
             if isinstance(env.action_space, Discrete)
             else action * np.asarray(env.action_space.bounds[1])
         )
+        drawn_for_it = model.draw(key, (6,))
+        world, said = advance(model.start(seen), sent, drawn_for_it)
         after = [
-            jax.jit(env.single.step)(jax.tree.map(lambda x, i=i: x[i], env.world(state)), sent[i], k)  # pyright: ignore
-            for i, k in enumerate(jax.random.split(key, 6))
+            one(jax.tree.map(lambda x, i=i: x[i], env.world(state)), sent[i], k)
+            for i, k in enumerate(drawn_for_it)
         ]
         for i, (state_i, transition) in enumerate(after):
             jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, atol=1e-5), world, state_i)
-            np.testing.assert_allclose(reward[i], transition.reward, atol=1e-5)
-            assert bool(terminated[i]) == bool(transition.terminated)
-        state, _ = env.step(state, sent, jax.tree.map(lambda x: x[0], env.draw(key, 1)))
+            jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, atol=1e-5), said, transition)
+        state, _ = step(state, sent, jax.tree.map(lambda x: x[0], env.draw(key, 1)))
 
 
 def test_what_lives_on_the_host_has_no_exact_model() -> None:
     with pytest.raises(ConfigError, match="lives on the host"):
         exact(make(BlindOnHost, 2))
+    with pytest.raises(ConfigError, match="no plan starts from an observation"):
+        exact(environments()["device"]).start(Seen(jnp.zeros((1, 1))))

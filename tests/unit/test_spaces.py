@@ -1,4 +1,4 @@
-"""Spaces: bounds of any kind, samples inside them, and the one place where actions are clipped.
+"""Spaces are tested: bounds of any kind, samples inside them, and the one place where actions are clipped.
 
 Statistical tests reject at p < 1e-8, in fewer than 10 comparisons: false alarms below 1e-6.
 """

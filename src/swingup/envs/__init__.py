@@ -1,28 +1,30 @@
-"""Environments by name: `make("CartPole-v1", 8)`. One registry for every kind.
+"""Environments have names: `make("CartPole-v1", 8)`. One registry for every kind.
 
-An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Tasks, tables, Brax
-and those on the host take options behind the name: `task:BitFlip?bits=8`, `gymnasium:Ant-v5?reset_noise_scale=0.2`.
+An id is `suite:Name`; a bare `Name` takes the first suite that has it. Suites are imported on use. Tasks, tables, Brax,
+games and those on the host take options behind the name: `task:BitFlip?bits=8`, `pgx:hex?opponent=random`.
 """
 
 import copy
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from swingup.envs import suites
 from swingup.envs.adapters.host import HostVec
+from swingup.envs.adapters.identify import ON_HOST, Kind, is_vec, kind_of, lacks
 from swingup.envs.adapters.identity import described
 from swingup.envs.names import DEVICE, PROBES, SUITES, WITH_OPTIONS
+from swingup.envs.pure import optional
 from swingup.envs.vec import Hosted, Vec
 from swingup.errors import ConfigError, unknown
-from swingup.protocols import VecEnv
+from swingup.protocols import Algorithm, VecEnv
 
 
 def canonical(name: str) -> str:
-    """The full id `suite:Name`, options included. Raises `ConfigError` with the nearest names for an unknown one.
+    """Return the full id `suite:Name`, options included. Raises `ConfigError` for an unknown one.
 
     A bare name takes the first suite that knows it: those on the device, then Gymnasium, then EnvPool.
     """
@@ -48,9 +50,7 @@ def _knows(suite: str, name: str) -> bool:
     if suite == "envpool":
         if find_spec("envpool") is None:
             return False
-        import envpool  # pyright: ignore[reportMissingImports]
-
-        return bare in envpool.list_all_envs()
+        return bare in import_module("envpool").list_all_envs()
     import gymnasium
 
     # `module:Name` imports the module that registers the name; "ALE/" is known once ale_py is imported.
@@ -58,47 +58,37 @@ def _knows(suite: str, name: str) -> bool:
 
 
 def make(name: str | Any, num_envs: int, fresh: bool = False) -> VecEnv:
-    """`num_envs` environments by id, from a gymnax-style object, from an `Env`; or a `VecEnv` as it is.
+    """Open `num_envs` environments.
 
-    Also from a Gymnasium environment, its constructor, or a Gymnasium vector environment. Environments on the
-    device are one object per id and size; those on the host hold state, so each call opens new ones, and an
-    object that is passed is used itself. With `fresh` it never is: others are made from its constructor or its
-    spec, or it is copied as it stands, so call it before the object is played. `close()` of what is returned
-    closes what this function opened. Raises `ConfigError` for an unknown id, an object that is none of these, and with
-    `fresh` for one that can be neither made again nor copied.
+        name        an id; an `Env`; a gymnax-style object; a Gymnasium environment, its constructor, or a vector
+                    environment of Gymnasium's; or a `VecEnv`, which is returned as it is
+        num_envs    how many there are side by side
+        fresh       never use a passed object: make others from its constructor or spec, or copy it before it is played
+
+    On the device there is one object per id and size. Those on the host hold state, so each call opens new ones.
+    `close()` of what is returned closes what was opened here. Raises `ConfigError` for an unknown id, for an object
+    that is none of these or has another size, and with `fresh` for one that can be neither made again nor copied.
     """
     if isinstance(name, str):
         full = canonical(name)
-        return (_make if full.partition(":")[0] in DEVICE else _open)(full, num_envs)
+        return (_make if full.partition(":")[0] in DEVICE else suites.on_host)(full, num_envs)
     if is_vec(name):
         return _another(name, num_envs) if fresh else _sized(name, num_envs)
-    if hasattr(name, "reset_env") and hasattr(name, "step_env"):
+    kind = kind_of(name)
+    if kind is Kind.GYMNAX:
         from swingup.envs.adapters.gymnax import users
 
         return Vec(users(name), num_envs)
-    if _gymnasiums(name):
+    if kind in ON_HOST:
         from swingup.envs.adapters.gymnasium import wrap
 
-        return wrap(name, num_envs, fresh=fresh)  # pyright: ignore[reportArgumentType]
-    if all(hasattr(name, a) for a in ("reset", "step", "observation_space", "action_space", "name")):
+        return wrap(name, num_envs, fresh=fresh)
+    if kind is Kind.ENV and not lacks(name, kind):
         return Vec(name, num_envs)
     raise ConfigError(
         f"{type(name).__name__} is not an environment: pass an id such as 'CartPole-v1', or an object with "
         "reset_env(key, params) and step_env(key, state, action, params) as in gymnax, or a gymnasium.Env"
     )
-
-
-def is_vec(source: Any) -> bool:
-    """Is this a `VecEnv`, ours or a user's? Raises `ConfigError` for one that lacks what a `VecEnv` has."""
-    if isinstance(source, str) or not (hasattr(source, "num_envs") and hasattr(source, "jittable")):
-        return False
-    missing = [name for name in vars(VecEnv) if not name.startswith("_") and not hasattr(source, name)]
-    if missing:
-        raise ConfigError(
-            f"{type(source).__name__} lacks {', '.join(missing)}: let it inherit from swingup.VecEnv, which has "
-            "what is optional"
-        )
-    return True
 
 
 def _sized(env: VecEnv, num_envs: int) -> VecEnv:
@@ -108,7 +98,7 @@ def _sized(env: VecEnv, num_envs: int) -> VecEnv:
 
 
 def _another(env: Any, num_envs: int) -> VecEnv:
-    """`num_envs` environments like those of a `VecEnv`, which is left alone."""
+    """Make `num_envs` environments like those of a `VecEnv`, which is left alone."""
     if isinstance(env, Vec | Hosted):
         if env.num_envs == num_envs:
             return env
@@ -127,8 +117,8 @@ def _another(env: Any, num_envs: int) -> VecEnv:
 
 @contextmanager
 def opened(name: str | Any, num_envs: int, fresh: bool = False) -> Iterator[VecEnv]:
-    """`make` for a while: closes afterwards what it opened, whatever happens; a `VecEnv` that is passed stays open."""
-    env: Any = make(name, num_envs, fresh)
+    """Do what `make` does, and close at the end what it opened, whatever happens; a passed `VecEnv` stays open."""
+    env = make(name, num_envs, fresh)
     try:
         yield env
     finally:
@@ -137,7 +127,7 @@ def opened(name: str | Any, num_envs: int, fresh: bool = False) -> Iterator[VecE
 
 
 def identity(name: str | Any) -> str:
-    """What an environment is called in files: its full id or, for a user's own, `custom:` and what it is.
+    """Return what an environment is called in files: its full id or, for a user's own, `custom:` and what it is.
 
     For example `custom:my_module.MyEnv(length=8)`: see `swingup.envs.adapters.identity.described`.
     """
@@ -147,102 +137,52 @@ def identity(name: str | Any) -> str:
 
 
 def on_host(name: str | Any) -> bool:
-    """Will `make` open new environments on the host for this id or object?"""
+    """Say whether `make` will open new environments on the host for this id or object."""
     if isinstance(name, str):
         return canonical(name).partition(":")[0] not in DEVICE
-    return not is_vec(name) and _gymnasiums(name)
+    return kind_of(name) in ON_HOST
 
 
-def _gymnasiums(name: Any) -> bool:
-    """Is this an environment of Gymnasium's, or a constructor of one?"""
-    gymnasium = sys.modules.get("gymnasium")  # not imported: then it is none of its environments
-    theirs = gymnasium is not None and isinstance(name, gymnasium.Env | gymnasium.vector.VectorEnv)
-    return theirs or (callable(name) and not hasattr(name, "step_env"))
+def is_game(name: str | Any) -> bool:
+    """Say whether it is a game for two, by id or an object, whose moves an algorithm chooses for both players."""
+    if isinstance(name, str):
+        # Only a name without its suite is looked up: an id may be of a suite that is not installed here.
+        suite, _, rest = (name if name.partition(":")[0] in SUITES else canonical(name)).partition(":")
+        return suite == "pgx" and "opponent" not in suites.options(rest, name)[1]
+    return kind_of(name) not in ON_HOST and optional(name, "players") == 2
+
+
+def check_players(algo: Algorithm, source: str | Any) -> None:
+    """Raise `ConfigError` where an algorithm that plays alone is given a game for two, by id or an object; or one that
+    moves for both players what is no such game.
+    """
+    source = source.source if isinstance(source, Vec | Hosted) else source
+    if algo.plays_games == is_game(source):
+        return
+    by_id = isinstance(source, str)
+    if algo.plays_games:
+        raise ConfigError(
+            f"{source if by_id else type(source).__name__} is no game in which {type(algo).__name__} moves for both "
+            "players: try pgx:connect_four, without an opponent (`swingup list envs` shows all), or write a "
+            "swingup.envs.games.Game"
+        )
+    cure = (
+        f"name an opponent: '{canonical(source)}{'&' if '?' in source else '?'}opponent=random'"
+        if by_id
+        else ("give it an opponent: swingup.envs.games.Versus(game)")
+    )
+    raise ConfigError(
+        f"{source if by_id else source.name} is a game for two, and {type(algo).__name__} plays alone: train alphazero "
+        f"on it, or {cure}"
+    )
 
 
 @lru_cache
 def _make(name: str, num_envs: int) -> Vec:
-    """One object per id and size: compiled programs are cached by the identity of their environment."""
-    suite, _, bare = name.partition(":")
-    makers = {"gymnax": _gymnax, "probe": _probe, "task": _task, "tabular": _tabular, "brax": _brax}
-    env = Vec(makers[suite](bare), num_envs)
+    """Make one object per id and size: compiled programs are cached by the identity of their environment."""
+    env = Vec(suites.on_device(name), num_envs)
     env.source = name
     return env
-
-
-def _open(name: str, num_envs: int) -> VecEnv:
-    """Environments on the host, with the options behind their name."""
-    suite, _, rest = name.partition(":")
-    bare, options = _options(rest, name)
-    if suite == "gymnasium":
-        from swingup.envs.adapters.gymnasium import make_gymnasium as make_host
-    elif find_spec("envpool") is None:
-        raise ConfigError(f"{name} needs EnvPool: pip install 'swingup[envpool]'")
-    else:
-        from swingup.envs.adapters.envpool import make_envpool as make_host
-    env = make_host(bare, num_envs, **options)
-    env.source = name
-    return env
-
-
-def _options(rest: str, name: str) -> tuple[str, dict[str, Any]]:
-    """The bare name, and the options behind it."""
-    bare, _, query = rest.partition("?")
-    return bare, dict(_option(text, name) for text in query.split("&") if text)
-
-
-def _option(text: str, name: str) -> tuple[str, Any]:
-    """`key=value`, the value as in JSON or else a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier() or key in ("name", "num_envs"):
-        raise ConfigError(f"{name}: {text!r} is not an option; write ?key=value&key=value behind the id")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
-
-
-def _gymnax(bare: str):
-    from swingup.envs.adapters.gymnax import make_gymnax
-
-    return make_gymnax(bare)
-
-
-def _brax(rest: str):
-    if find_spec("brax") is None:
-        raise ConfigError(f"brax:{rest} needs Brax: pip install 'swingup[brax]'")
-    from swingup.envs.adapters.brax import make_brax
-
-    bare, options = _options(rest, f"brax:{rest}")
-    return make_brax(bare, **options)
-
-
-def _task(rest: str):
-    from swingup.envs import tasks
-
-    bare, options = _options(rest, f"task:{rest}")
-    return _called(f"task:{rest}", getattr(tasks, bare), **options)
-
-
-def _tabular(rest: str):
-    from swingup.envs.adapters.tabular import make_tabular
-
-    bare, options = _options(rest, f"tabular:{rest}")
-    return _called(f"tabular:{rest}", make_tabular, bare, **options)
-
-
-def _called(name: str, make: Any, *args: Any, **options: Any) -> Any:
-    """The environment, or an error that names the option that does not fit."""
-    try:
-        return make(*args, **options)
-    except TypeError as error:
-        raise ConfigError(f"{name} cannot be opened: {error}") from None
-
-
-def _probe(bare: str):
-    from swingup.envs import probes
-
-    return getattr(probes, bare)()
 
 
 __all__ = ["PROBES", "SUITES", "Hosted", "Vec", "canonical", "identity", "make", "opened"]

@@ -1,4 +1,4 @@
-"""The suites of environments and what they know, by name."""
+"""The suites of environments, and what they know, have names."""
 
 # The names are written down so that listing them, and refusing a wrong one, imports nothing slow. Left out are
 # MNISTBandit-bsuite, which downloads its data when made, and SimpleBandit-bsuite, which observes a constant.
@@ -37,7 +37,7 @@ PROBES = (
     "PickActionByObservation",
     "ContinuousTarget",
 )
-# Of the suites on the host these are named, for lists and hints; whatever else they know can be opened too.
+# Lists and hints name these environments of the suites on the host; whatever else those suites know can be opened too.
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0")
 MUJOCO = (
     *(
@@ -60,16 +60,22 @@ BRAX = (
     *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
     *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
 )
-TASKS = ("BitFlip", "Recall")
+TASKS = ("BitFlip", "Recall", "CartPoleSwingUp", "LQ", "PushBox", "Track")
 TABULAR = ("Chain", "TwoStateLoop", "Random", "Bias", "Baird", "Grid", "Cliff", "FrozenLake", "WindyGrid")
+# Games of two players, without chance and without hidden cards.
+PGX = (
+    *("tic_tac_toe", "connect_four", "othello", "hex", "go_5x5", "go_9x9", "go_19x19"),
+    *("animal_shogi", "gardner_chess", "chess", "shogi"),
+)
 DEVICE: dict[str, tuple[str, ...]] = {
     "gymnax": GYMNAX,
     "probe": PROBES,
     "task": TASKS,
     "tabular": TABULAR,
     "brax": BRAX,
+    "pgx": PGX,
 }
-WITH_OPTIONS = ("brax", "task", "tabular")  # of these
+WITH_OPTIONS = ("brax", "task", "tabular", "pgx")  # of these
 SUITES: dict[str, tuple[str, ...]] = DEVICE | {
     "gymnasium": (*CLASSIC, *MUJOCO, *BOX2D, *TOY_TEXT, *FETCH, *(f"ALE/{game}-v5" for game in ATARI)),
     "envpool": (*CLASSIC, *MUJOCO, *FETCH, *(f"{game}-v5" for game in ATARI)),

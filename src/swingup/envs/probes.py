@@ -1,4 +1,4 @@
-"""Probe environments: so small that the right answer is known, so each failure names its cause.
+"""Probe environments are so small that the right answer is known, so each failure names its cause.
 
 The first five follow Andy Jones' "Debugging RL, without the agonising pain" (2021); the others are ours. Each
 has a `solution(gamma)`: observation -> (value of the optimal policy, best action or None), and says what a
@@ -19,7 +19,7 @@ Solution = dict[tuple[float, ...], tuple[float, int | float | None]]
 
 
 class Probe(Env):
-    """What the probes share: a state that is (time, sign), seen as a vector of one number."""
+    """The probes share a state that is (time, sign), seen as a vector of one number."""
 
     observation_space: Space = Box.of(-1.0, 1.0, (1,))
     action_space: Space = Discrete(2)
@@ -50,7 +50,7 @@ class Probe(Env):
 
 
 class ConstantReward(Probe):
-    """One step, reward 1: V = 1."""
+    """An episode is one env step with reward 1: V = 1."""
 
     failure = "the value loss, or its optimiser"
 
@@ -77,7 +77,7 @@ class ObservedReward(Probe):
 
 
 class DelayedReward(Probe):
-    """Two steps, reward 1 at the second: V(first) = γ, V(second) = 1."""
+    """An episode is two env steps with reward 1 at the second: V(first) = γ, V(second) = 1."""
 
     failure = "discounting, or the bootstrap from the next observation"
 
@@ -92,7 +92,7 @@ class DelayedReward(Probe):
 
 
 class PickAction(Probe):
-    """One step, reward +1 for action 1 and -1 for action 0."""
+    """An episode is one env step with reward +1 for action 1 and -1 for action 0."""
 
     failure = "the policy loss, the sign of advantages, or how actions are stored"
 
@@ -107,7 +107,7 @@ class PickAction(Probe):
 
 
 class PickActionByObservation(Probe):
-    """One step, reward +1 for the action that matches the observation's sign, else -1."""
+    """An episode is one env step with reward +1 for the action that matches the observation's sign, else -1."""
 
     failure = "policy and value together: the pairing of observations, actions and advantages"
 
@@ -119,8 +119,9 @@ class PickActionByObservation(Probe):
 
 
 class TimeLimit(Probe):
-    """Reward 1 per step; where the observation is 1 each episode *terminates* at once, where it is -1 a
-    time limit *truncates* it at once. So V(1) = 1, but V(-1) = 1 / (1 - γ): a time limit is not a death."""
+    """Each env step gives 1; where the observation is 1 the episode *terminates* at once, where it is -1 a time limit
+    *truncates* it at once. So V(1) = 1, but V(-1) = 1 / (1 - γ): a time limit is not a death.
+    """
 
     failure = "termination and truncation: the bootstrap's mask, or bootstrapping from the reset observation"
 
@@ -132,7 +133,9 @@ class TimeLimit(Probe):
 
 
 class ContinuousTarget(Probe):
-    """One step, reward -(a - 2)² for an action in [1, 4]: the best action is 2, off the range's middle."""
+    """An episode is one env step with reward -(a - 2)² for an action in [1, 4]: the best action is 2, off the range's
+    middle.
+    """
 
     failure = "the scaling of actions to their bounds, or the Gaussian's log-probability"
     action_space: Space = Box.of(1.0, 4.0, (1,))
@@ -145,3 +148,17 @@ class ContinuousTarget(Probe):
 
     def solution(self, gamma):
         return {(0.0,): (0.0, 2.0)}
+
+
+PROBES: dict[str, type[Probe]] = {
+    cls.__name__: cls
+    for cls in (
+        ConstantReward,
+        ObservedReward,
+        DelayedReward,
+        TimeLimit,
+        PickAction,
+        PickActionByObservation,
+        ContinuousTarget,
+    )
+}

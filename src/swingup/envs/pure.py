@@ -1,4 +1,4 @@
-"""What a pure environment answers, looked at while JAX traces it: a compiled program pays nothing for it.
+"""A pure environment's answer is looked at while JAX traces it, so a compiled program pays nothing for it.
 
 Shapes and dtypes are known then, values are not: `check_env` plays the environment for those.
 """
@@ -18,13 +18,15 @@ from swingup.types import EnvState, Obs, Transition
 
 
 def begin(env: Env, key: Array) -> tuple[EnvState, Obs]:
-    """`env.reset`: the state and the first observation. Raises `EnvironmentFault` for an answer of a wrong form."""
+    """Call `env.reset` and return the state and the first observation. Raises `EnvironmentFault` for an answer of a
+    wrong form.
+    """
     state, obs = two(traced(env.name, "reset", env.reset, key), env.name, "reset", "state, obs")
     return jax.tree.map(_array, state), observation(env, obs)
 
 
 def advance(env: Env, state: EnvState, action: Array, key: Array) -> tuple[EnvState, Transition]:
-    """`env.step`: the state after it and what it answers, the reward a float32 [], the flags bool [].
+    """Call `env.step` and return the state after it and its answer, the reward a float32 [], the flags bool [].
 
     Raises `EnvironmentFault` for an answer of a wrong form, and where the state changes its structure or types.
     """
@@ -42,7 +44,8 @@ def advance(env: Env, state: EnvState, action: Array, key: Array) -> tuple[EnvSt
 
 
 def optional(env: Env, name: str) -> Any:
-    """What a user's environment has under one of the optional names of `Env`, or what `Env` says where it has nothing.
+    """Return what a user's environment has under one of the optional names of `Env`, or what `Env` says where it has
+    nothing.
 
     An environment need not inherit from `Env`; so this is the one place that asks.
     """
@@ -50,7 +53,9 @@ def optional(env: Env, name: str) -> Any:
 
 
 def traced(name: str, call: str, function: Callable, *args: Any) -> Any:
-    """Their function's answer. Raises `EnvironmentFault` from what it raises, whose traceback is theirs."""
+    """Call the user's function, and say which one it was if it raises. Raises `EnvironmentFault` from what it raises,
+    whose traceback is theirs.
+    """
     try:
         return function(*args)
     except SwingupError:
@@ -71,7 +76,7 @@ def two(answer: Any, name: str, call: str, wanted: str) -> Any:
 
 
 def observation(env: Env, obs: Any) -> Array:
-    """The observation with the space's dtype. Integers may become floats; what loses more is a fault."""
+    """Return the observation with the space's dtype. Integers may become floats; what loses more is a fault."""
     space, name = env.observation_space, env.name
     if not isinstance(obs, Array | np.ndarray | np.generic | int | float):
         raise EnvironmentFault(
@@ -96,7 +101,7 @@ def observation(env: Env, obs: Any) -> Array:
 
 
 def dtype_of(space: Space) -> np.dtype:
-    """The dtype of observations on the device: float32 for every float, 32 bits for 64."""
+    """Return the dtype of observations on the device: float32 for every float, 32 bits for 64."""
     if isinstance(space, Discrete):
         return np.dtype(np.int32)
     kind = np.dtype(space.dtype)
@@ -104,7 +109,7 @@ def dtype_of(space: Space) -> np.dtype:
 
 
 def reward(name: str, value: Any) -> Array:
-    """A float32 []. An array of size one is taken, since there is no doubt what it means."""
+    """Return the reward as a float32 []. An array of size one is taken, since there is no doubt what it means."""
     value = _array(value)
     if value.size != 1 or value.dtype.kind == "c":
         raise EnvironmentFault(
@@ -115,7 +120,9 @@ def reward(name: str, value: Any) -> Array:
 
 
 def flag(name: str, field: str, value: Any) -> Array:
-    """A bool []. Numbers are refused: from 0.5, as from Brax's `done`, nobody can tell what it means."""
+    """Return the flag as a bool []. Numbers are refused: from 0.5, as from Brax's `done`, nobody can tell what it
+    means.
+    """
     value = _array(value)
     if value.dtype != bool:
         raise EnvironmentFault(
@@ -128,13 +135,15 @@ def flag(name: str, field: str, value: Any) -> Array:
 
 
 def _array(x: Any) -> Array:
-    """An array with a dtype of its own: that of a Python number gives way, and so the state would change its type."""
+    """Return an array with a dtype of its own: that of a Python number gives way, and so the state would change its
+    type.
+    """
     x = x if isinstance(x, Array) else jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jax.lax.convert_element_type(x, x.dtype)
 
 
 def _same_types(name: str, before: Any, after: Any) -> None:
-    """No loop over env steps compiles where the state changes its structure, shapes or dtypes."""
+    """Refuse a state that changes its structure, shapes or dtypes: no loop over env steps compiles with it."""
 
     def types(tree: Any) -> list[str]:
         return [f"{x.dtype}{list(x.shape)}" for x in jax.tree.leaves(tree)]

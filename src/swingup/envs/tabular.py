@@ -1,4 +1,4 @@
-"""Finite Markov decision processes as tables.
+"""A finite Markov decision process is a few tables.
 
 With P and R in hand every quantity of the theory has an exact answer: see `swingup.theory`.
 `tabular:Cliff` and the other names of `PROCESSES` are environments that any algorithm trains on, made by
@@ -18,7 +18,7 @@ ARROWS = "↑→↓←"
 
 
 class MDP(NamedTuple):
-    """A finite MDP with S states and A actions. Terminal states lead to themselves, with reward 0."""
+    """A finite MDP has S states and A actions. Terminal states lead to themselves, with reward 0."""
 
     transition: Any  # P(s'|s, a): [S, A, S]
     reward: Any  # R(s, a, s'): [S, A, S]
@@ -41,7 +41,7 @@ class MDP(NamedTuple):
 
 
 def mdp(transition: Any, reward: Any, start: Any, terminal: Any = (), gamma: float = 0.99) -> MDP:
-    """An `MDP` of float64 tables. `reward` may be [S, A, S] or [S, A]; `terminal` are numbers of states.
+    """Make an `MDP` of float64 tables. `reward` may be [S, A, S] or [S, A]; `terminal` are numbers of states.
 
     Raises `ConfigError` where shapes do not fit or probabilities do not sum to 1.
 
@@ -73,7 +73,8 @@ def mdp(transition: Any, reward: Any, start: Any, terminal: Any = (), gamma: flo
 
 
 def random(states: int = 6, actions: int = 3, branching: int = 3, seed: int = 0, gamma: float = 0.9) -> MDP:
-    """Each state and action leads to `branching` states, with Dirichlet(1) probabilities and standard normal rewards.
+    """Make an MDP in which each state and action leads to `branching` states, with Dirichlet(1) probabilities and
+    standard normal rewards.
 
     So are Garnets made (Bhatnagar et al. 2009). It never ends.
     """
@@ -87,7 +88,7 @@ def random(states: int = 6, actions: int = 3, branching: int = 3, seed: int = 0,
 
 
 def chain(states: int = 5, slip: float = 0.0, gamma: float = 0.9) -> MDP:
-    """States in a row: left and right, the first state the start; reward 1 for reaching the last, which ends it.
+    """Put states in a row: left and right, the first state the start; reward 1 for reaching the last, which ends it.
 
     With probability `slip` the other direction is taken. V*(s) = γ^(states - 2 - s) without slips.
     """
@@ -101,13 +102,15 @@ def chain(states: int = 5, slip: float = 0.0, gamma: float = 0.9) -> MDP:
 
 
 def two_state_loop(gamma: float = 0.9) -> MDP:
-    """Stay, or go to the other state; reward 1 for going from the first to the second: V*(first) = 1 / (1 - γ²)."""
+    """Offer two actions, to stay or to go to the other state, with reward 1 for going from the first to the second:
+    V*(first) = 1 / (1 - γ²).
+    """
     stay, go = np.eye(2), np.eye(2)[::-1]
     return mdp(np.stack([stay, go], 1), [[0, 1], [0, 0]], [1, 0], gamma=gamma)
 
 
 def bias(actions: int = 10, gamma: float = 1.0) -> MDP:
-    """Where a maximum over noise misleads (Sutton & Barto 2018, example 6.7).
+    """Make an MDP in which a maximum over noise misleads (Sutton & Barto 2018, example 6.7).
 
     In the first state action 0 ends it with reward 0, any other leads to the second state. There every action
     ends it with reward +1 or -1, the second with probability 0.55: so action 0 is best, by 0.1.
@@ -119,7 +122,9 @@ def bias(actions: int = 10, gamma: float = 1.0) -> MDP:
 
 
 def baird(gamma: float = 0.99) -> MDP:
-    """Baird's seven states (Baird 1995): action 0 leads to any of the first six, action 1 to the seventh; no reward."""
+    """Make Baird's seven states (Baird 1995): action 0 leads to any of the first six, action 1 to the seventh; no
+    reward.
+    """
     p = np.zeros((7, 2, 7))
     p[:, 0, :6], p[:, 1, 6] = 1 / 6, 1.0
     return mdp(p, np.zeros((7, 2)), np.full(7, 1 / 7), gamma=gamma)
@@ -136,7 +141,7 @@ LAYOUTS = {
 
 
 def cells(layout: Sequence[str]) -> list[tuple[int, int]]:
-    """Row and column of each state of a gridworld: all cells but the walls `#`, row by row."""
+    """Return row and column of each state of a gridworld: all cells but the walls `#`, row by row."""
     return [(i, j) for i, row in enumerate(layout) for j, cell in enumerate(row) if cell != "#"]
 
 
@@ -187,7 +192,7 @@ def gridworld(
 
 
 def grid(slip: float = 0.2, cost: float = 0.04, gamma: float = 0.99) -> MDP:
-    """Three rows, four columns, a wall, +1 and -1 (Russell & Norvig, chapter 17), with slips."""
+    """Make three rows and four columns with a wall, +1 and -1 (Russell & Norvig, chapter 17), and with slips."""
     return gridworld(LAYOUTS["Grid"], hole=-1.0, slip=slip, cost=cost, gamma=gamma)
 
 
@@ -197,12 +202,12 @@ def cliff(gamma: float = 1.0) -> MDP:
 
 
 def frozen_lake(slip: float = 2 / 3, gamma: float = 0.99) -> MDP:
-    """Gymnasium's 4x4 lake: holes, one goal with reward 1, and ice on which one move in three goes as meant."""
+    """Make Gymnasium's 4x4 lake: holes, one goal with reward 1, and ice on which one move in three goes as meant."""
     return gridworld(LAYOUTS["FrozenLake"], slip=slip, gamma=gamma)
 
 
 def windy_grid(gamma: float = 1.0) -> MDP:
-    """Wind from below in the middle of ten columns (Sutton & Barto 2018, example 6.5): 15 env steps at best."""
+    """Let wind blow up in the middle of ten columns (Sutton & Barto 2018, example 6.5), 15 env steps at best."""
     return gridworld(
         LAYOUTS["WindyGrid"], goal=0.0, cost=1.0, wind=(0, 0, 0, 1, 1, 1, 2, 2, 1, 0), gamma=gamma
     )

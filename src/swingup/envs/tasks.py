@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.envs.control import LQ, CartPoleSwingUp
+from swingup.envs.pushbox import PushBox
+from swingup.envs.track import Track
 from swingup.errors import ConfigError
 from swingup.protocols import Env
 from swingup.spaces import Box, Discrete
@@ -39,7 +42,7 @@ class BitFlip(Env):
         return state, self.observe(state)
 
     def observe(self, state: Bits) -> Array:
-        """[2 n]: the bits, which are the achieved goal, and the desired one."""
+        """Return [2 n]: the bits, which are the achieved goal, and the desired ones."""
         return jnp.concatenate([state.now, state.goal])
 
     def step(self, state: Bits, action: Array, key: Array) -> tuple[Bits, Transition]:
@@ -49,7 +52,7 @@ class BitFlip(Env):
         return state, Transition(self.observe(state), reward, there, ~there & (state.time >= self.bits))
 
     def goal_reward(self, achieved: Array, desired: Array) -> tuple[Array, Array]:
-        """Reward and termination, for goals [..., n]."""
+        """Return reward and termination, for goals [..., n]."""
         there = jnp.all(achieved == desired, -1)
         return there.astype(jnp.float32) - 1, there
 
@@ -61,7 +64,7 @@ class Cue(NamedTuple):
 
 
 class Recall(Env):
-    """Name at the end what was shown at the beginning: a task that needs memory.
+    """The agent has to name at the end what was shown at the beginning, so the task needs memory.
 
     The first env step shows one of `cues` cues, with a 1 behind it that says that it counts. The others show random
     cues and a 0. The last of `length` actions gets reward 1 if it is the cue; all else gets 0. The observation is a
@@ -90,7 +93,7 @@ class Recall(Env):
         return state, state.window
 
     def shown(self, cue: Array, counts: float) -> Array:
-        """[cues + 1]: a cue as a one-hot vector, and whether it counts."""
+        """Return [cues + 1]: a cue as a one-hot vector, and whether it counts."""
         return jnp.append(jax.nn.one_hot(cue, self.cues), counts)
 
     def step(self, state: Cue, action: Array, key: Array) -> tuple[Cue, Transition]:
@@ -99,3 +102,8 @@ class Recall(Env):
         reward = (last & (action == state.cue)).astype(jnp.float32)
         window = jnp.concatenate([state.window[1:], distraction[None]])
         return Cue(window, state.cue, time), Transition(window, reward, last, jnp.bool_(False))
+
+
+TASKS: dict[str, type[Env]] = {
+    cls.__name__: cls for cls in (BitFlip, Recall, CartPoleSwingUp, LQ, PushBox, Track)
+}

@@ -1,4 +1,6 @@
-"""Many copies of one environment: batch, auto-reset, episode statistics. The only place with that logic."""
+"""Many copies of one environment become a batch, with auto-reset and episode statistics. The only place with that
+logic.
+"""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +11,7 @@ from jax import Array
 
 from swingup.envs.pure import advance, begin, optional
 from swingup.protocols import Env, VecEnv
-from swingup.types import Obs, Step
+from swingup.types import Obs, Step, Transition
 
 
 class VecState(NamedTuple):
@@ -19,7 +21,7 @@ class VecState(NamedTuple):
 
 
 class Vec(VecEnv):
-    """`num_envs` copies of a pure `Env`, stepped together, in the same-step convention of `Step`."""
+    """`num_envs` copies of a pure `Env` are stepped together, in the same-step convention of `Step`."""
 
     jittable, stateful = True, False
 
@@ -29,14 +31,19 @@ class Vec(VecEnv):
         self.source: Any = env  # or the id from which it was made
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward, self.mdp = optional(env, "goal_reward"), optional(env, "mdp")
+        self.known_reward, self.known_end = optional(env, "known_reward"), optional(env, "known_end")
         self._costly_reset, self._legal = optional(env, "costly_reset"), optional(env, "legal")
+        self.players, self.masked = optional(env, "players"), self._legal is not None
 
     def legal(self, state: VecState) -> Array | None:
-        """[N, A] the actions that are allowed now; None: all of them."""
-        return None if self._legal is None else jax.vmap(self._legal)(state.env)
+        """Return which actions are allowed now, [N, A], or None if all are."""
+        return self._allowed(state.env)
+
+    def _allowed(self, env_state: Any) -> Array | None:
+        return None if self._legal is None else jax.vmap(self._legal)(env_state)
 
     def world(self, state: VecState) -> Any:
-        """[N, ...] the environments' own states."""
+        """Return the environments' own states, [N, ...]."""
         return state.env
 
     def reset(self, key: Array) -> tuple[VecState, Obs]:
@@ -48,7 +55,7 @@ class Vec(VecEnv):
         return begin(self.env, key)
 
     def draw(self, key: Array, num_steps: int) -> Any:
-        """All randomness of `num_steps` env steps: keys [T, N], and what to reset to, [T, N, ...].
+        """Draw all randomness of `num_steps` env steps: keys [T, N], and what to reset to, [T, N, ...].
 
         A fresh start is drawn for each env step whether or not an episode ends there: drawing them
         together is far cheaper than a few at a time inside the loop. An environment whose attribute
@@ -65,22 +72,38 @@ class Vec(VecEnv):
         return jax.random.split(k_step, shape), fresh
 
     def step(self, state: VecState, action: Array, noise: Any) -> tuple[VecState, Step]:
-        keys, (fresh_state, fresh_obs) = noise
+        keys, fresh = noise
         env_state, t = jax.vmap(partial(advance, self.env))(state.env, action, keys)
-        truncated = t.truncated & ~t.terminated  # where both hold, the MDP's own end wins
-        done = t.terminated | truncated
-        ep_return, ep_length = state.ep_return + t.reward, state.ep_length + 1
-        step = Step(
-            obs=select(done, fresh_obs, t.obs),
-            next_obs=t.obs,
-            reward=t.reward,
-            terminated=t.terminated,
-            truncated=truncated,
-            ep_return=ep_return,
-            ep_length=ep_length,
-        )
-        env_state = select(done, fresh_state, env_state)
-        return VecState(env_state, jnp.where(done, 0.0, ep_return), jnp.where(done, 0, ep_length)), step
+        return follow_on(state, env_state, t, fresh, self._allowed(env_state))
+
+
+def follow_on(
+    state: VecState, after: Any, t: Transition, fresh: tuple[Any, Obs], next_legal: Array | None = None
+) -> tuple[VecState, Step]:
+    """Go on from N transitions: count what is counted, and reset the environments whose episodes have ended.
+
+    state         the batch before the env step
+    after         the environments' own states after it, [N, ...]
+    t             what they answered, [N, ...]
+    fresh         states and first observations of new episodes, [N, ...], should one begin
+    next_legal    which actions are allowed in `after`, [N, A]; None: all
+    """
+    truncated = t.truncated & ~t.terminated  # where both hold, the MDP's own end wins
+    done = t.terminated | truncated
+    ep_return, ep_length = state.ep_return + t.reward, state.ep_length + 1
+    fresh_state, fresh_obs = fresh
+    step = Step(
+        obs=select(done, fresh_obs, t.obs),
+        next_obs=t.obs,
+        reward=t.reward,
+        terminated=t.terminated,
+        truncated=truncated,
+        ep_return=ep_return,
+        ep_length=ep_length,
+        next_legal=next_legal,
+    )
+    env_state = select(done, fresh_state, after)
+    return VecState(env_state, jnp.where(done, 0.0, ep_return), jnp.where(done, 0, ep_length)), step
 
 
 def select(condition: Array, on_true: Any, on_false: Any) -> Any:
@@ -93,7 +116,7 @@ def select(condition: Array, on_true: Any, on_false: Any) -> Any:
 
 
 class Hosted(VecEnv):
-    """A device environment behind the host interface: the same dynamics, stepped from a Python loop.
+    """A device environment stands behind the host interface: it has the same dynamics, stepped from a Python loop.
 
     It lets every algorithm run on both paths and be compared, and shows what a host adapter must offer.
     """
@@ -106,17 +129,19 @@ class Hosted(VecEnv):
         self.num_envs, self.name = env.num_envs, env.name
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.goal_reward, self.mdp = env.goal_reward, env.mdp
+        self.known_reward, self.known_end = env.known_reward, env.known_end
+        self.players, self.masked = env.players, env.masked
         self.reset, self.step = jax.jit(env.reset), jax.jit(env.step)
         self.draw = jax.jit(env.draw, static_argnums=1)
 
     def legal(self, state: VecState) -> Array | None:
-        """[N, A] the actions that are allowed now; None: all of them."""
+        """Return which actions are allowed now, [N, A], or None if all are."""
         return self.vec.legal(state)
 
     def world(self, state: VecState) -> Any:
-        """[N, ...] the environments' own states."""
+        """Return the environments' own states, [N, ...]."""
         return self.vec.world(state)
 
     def traceable(self) -> Vec:
-        """The environments that this object hides from compiled programs."""
+        """Return the environments that this object hides from compiled programs."""
         return self.vec

@@ -1,1 +1,1 @@
-"""Networks: layers, the bodies that read images and windows, policies, value functions."""
+"""Networks are made of layers, of bodies that read images and windows, of policies and value functions."""

@@ -1,4 +1,4 @@
-"""Networks: what comes before the heads, and the actor-critic.
+"""A network has a body before its heads; the actor-critic has a policy and a value function.
 
 Every module is a pytree of arrays whose other fields are static, so plain `jit`, `grad`, `vmap` and `scan`
 apply to it. Every module takes inputs with any leading axes. The layers are in `swingup.nets.layers`, the bodies that
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.distributions import Categorical, Distribution, Normal
+from swingup.distributions import Categorical, Distribution, Normal, masked
 from swingup.errors import ConfigError, unknown
 from swingup.nets.layers import ACTIVATIONS, MLP, Conv, Dense, matmul, orthogonal
 from swingup.nets.observations import features, image_shape, role
@@ -25,7 +25,7 @@ from swingup.spaces import Box, Discrete, Space
 def encoder(
     space: Space, hidden: tuple[int, ...], kind: str, memory: str = "none", *, dense: Any = Dense, key: Array
 ) -> tuple[Any, tuple[int, ...]]:
-    """What comes before the heads, or None for vectors and integers; and the widths of the heads but the last.
+    """Return what comes before the heads, or None for vectors and integers; and the widths of the heads but the last.
 
     `kind` is the role of the observations (`observations.role`). Images get a body of `swingup.nets.vision`.
     With `memory` it is what reads a window of observations [K, d]; raises `ConfigError` if these are none.
@@ -44,7 +44,7 @@ def encoder(
 
 
 class ActorCritic(eqx.Module):
-    """Policy and value function: two separate MLPs for vectors, one shared body for images and windows."""
+    """Policy and value function are two separate MLPs for vectors, and share one body for images and windows."""
 
     body: CNN | NatureCNN | LSTM | Attention | None
     actor: MLP
@@ -91,19 +91,22 @@ class ActorCritic(eqx.Module):
         x = features(self.observation_space, obs, self.kind)
         return x if self.body is None else self.body(x)
 
-    def __call__(self, obs: Array) -> tuple[Distribution, Array]:
-        """π(·|s) and V(s) for observations [..., *shape]. One pass through a shared body, and one back."""
+    def __call__(self, obs: Array, legal: Array | None = None) -> tuple[Distribution, Array]:
+        """Return π(·|s) and V(s) for observations [..., *shape]. One pass through a shared body, and one back.
+
+        The policy is one among the actions that are `legal` [..., A]; None allows all.
+        """
         x = self.encode(obs)
         output = self.actor(x)
-        pi = Categorical(output) if self.log_std is None else Normal(output, self.log_std)
+        pi = Categorical(masked(output, legal)) if self.log_std is None else Normal(output, self.log_std)
         return pi, self.critic(x)[..., 0]
 
-    def policy(self, obs: Array) -> Distribution:
-        """π(·|s) alone."""
-        return self(obs)[0]
+    def policy(self, obs: Array, legal: Array | None = None) -> Distribution:
+        """Return π(·|s) alone."""
+        return self(obs, legal)[0]
 
     def value(self, obs: Array) -> Array:
-        """V(s) alone: [...]."""
+        """Return V(s) alone: [...]."""
         return self(obs)[1]
 
 

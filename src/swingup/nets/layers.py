@@ -1,22 +1,25 @@
-"""Layers that networks are made of: dense and convolutional, with orthogonal weights.
+"""Networks are made of these layers: dense and convolutional, with orthogonal weights.
 
 Every module is a pytree of arrays whose other fields are static, so plain `jit`, `grad`, `vmap` and `scan`
 apply to it. Every module takes inputs with any leading axes.
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.ranges import Among
+
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}
+Activation = Annotated[str, Among(tuple(ACTIVATIONS))]
 
 
 def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array:
-    """A random [rows, columns] matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
+    """Draw a [rows, columns] matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
 
     It is the orthogonal polar factor of a Gaussian matrix, which is uniform over such matrices, found by
     Newton-Schulz iterations (Björck & Bowie 1971):  X <- X (3 I - X'X) / 2.  Only matrix products: a batched
@@ -37,7 +40,7 @@ def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array
 
 @jax.custom_jvp
 def matmul(x: Array, weight: Array) -> Array:
-    """x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
+    """Return x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
 
     That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first.
     """
@@ -45,7 +48,7 @@ def matmul(x: Array, weight: Array) -> Array:
 
 
 def _product(x: Array, weight: Array) -> Array:
-    """x W; with few inputs a sum of that many terms, which unlike a product is fused with what follows."""
+    """Return x W; with few inputs by a sum of that many terms, which unlike a product is fused with what follows."""
     if weight.shape[0] > 8:
         return x @ weight
     first, *others = (x[..., i : i + 1] * weight[i] for i in range(weight.shape[0]))
@@ -76,7 +79,7 @@ class Dense(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Dense layers with an activation after each but the last."""
+    """Dense layers follow each other, with an activation after each but the last."""
 
     layers: tuple[Any, ...]  # of `Dense`, or another layer with its arguments
     activation: str = eqx.field(static=True)
@@ -99,7 +102,7 @@ class MLP(eqx.Module):
 
 
 class Conv(eqx.Module):
-    """A convolution without padding: [..., H, W, C] -> [..., (H - size) // stride + 1, the same of W, outputs].
+    """This is a convolution without padding: [..., H, W, C] -> [..., (H - size) // stride + 1, the same of W, outputs].
 
     `size` is a multiple of `stride`. Squares of stride x stride pixels become channels, and what is left is
     slices and one matrix product. XLA's own convolution becomes a grouped one when seeds are vmapped, and
@@ -115,7 +118,7 @@ class Conv(eqx.Module):
         self.size, self.stride = size, stride
 
     def patches(self, x: Array) -> Array:
-        """What each output sees: [..., H', W', size² C], the squares of one patch row by row."""
+        """Return what each output sees: [..., H', W', size² C], the squares of one patch row by row."""
         *lead, height, width, channels = x.shape
         high, wide, n = height // self.stride, width // self.stride, self.size // self.stride
         x = x[..., : high * self.stride, : wide * self.stride, :]
@@ -131,7 +134,7 @@ class Conv(eqx.Module):
 
 
 def layer_norm(a: Any, gain: Any = 1.0, bias: Any = 0.0, epsilon: float = 1e-5) -> Array:
-    """(g / σ) (a - μ) + b, with μ and σ over the last axis of a [..., n] (Ba, Kiros & Hinton 2016).
+    """Return (g / σ) (a - μ) + b, with μ and σ over the last axis of a [..., n] (Ba, Kiros & Hinton 2016).
 
     g and b are [n] and learnt. As everywhere in practice σ is sqrt(variance + ε), or equal entries would divide by 0.
 

@@ -1,4 +1,4 @@
-"""Noisy networks (Fortunato et al. 2018, arXiv:1706.10295): weights that are drawn, so that a greedy agent explores.
+"""Noisy networks have weights that are drawn, so a greedy agent explores (Fortunato et al. 2018, arXiv:1706.10295).
 
     y = x (μ + σ ⊙ ε) + μ_b + σ_b ⊙ ε_b        μ, σ learnt;  ε drawn anew, never learnt (eq. 9)
 
@@ -54,7 +54,8 @@ class NoisyDense(eqx.Module):
 
 
 def perturb(networks: Any, key: Array | None, lead: tuple[int, ...] = ()) -> Any:
-    """Networks with fresh noise in each of their noisy layers; what has none, or gets no key, is returned as it is.
+    """Return networks with fresh noise in each of their noisy layers; what has none, or gets no key, is returned as it
+    is.
 
     By default one ε serves a whole batch. With `lead`, such as [N], each of N rows of the input has its own.
     Gradients reach μ and σ through it.
@@ -82,6 +83,11 @@ def perturb(networks: Any, key: Array | None, lead: tuple[int, ...] = ()) -> Any
         return eqx.tree_at(lambda x: x.noise, layer, noise, is_leaf=lambda x: x is None)
 
     return jax.tree.unflatten(tree, [fresh(x) if is_noisy(x) else x for x in leaves])
+
+
+def with_noise(networks: Any, key: Array | None, noise: Array | None) -> Any:
+    """Return networks that act: with noise [N, ...] each of N rows has its own ε, without it they are the means."""
+    return networks if noise is None else perturb(networks, key, noise.shape[:1])
 
 
 def root(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What an observation is to a network: a number, a vector, or an image; and how it becomes floats.
+"""An observation is a number, a vector or an image to a network, and becomes floats here.
 
 The shape and the bounds of a space decide, and the option `body` of every deep algorithm overrules them. Environments,
 replay and `Run.policy` keep observations as the environment gives them: an image with its channels first is turned
@@ -6,6 +6,7 @@ here, on its way into a network.
 """
 
 import math
+from typing import Annotated, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,13 @@ import numpy as np
 from jax import Array
 
 from swingup.errors import ConfigError, unknown
-from swingup.normalise import Moments, Off, moments
+from swingup.normalise import Moments, Off, RewardScale, moments, reward_scale
+from swingup.protocols import VecEnv
+from swingup.ranges import Among
 from swingup.spaces import Box, Discrete, Space
 
 BODIES = ("auto", "cnn", "mlp")
+Body = Annotated[str, Among(BODIES)]
 LEVELS = 16  # bytes that take no more values than this are flags or codes, and are not scaled
 LEAST = 3  # pixels along the shorter side of the smallest image: the filters of the smallest body
 
@@ -32,7 +36,7 @@ def check_body(body: str, memory: str = "none") -> None:
 
 
 def role(space: Space, body: str = "auto") -> str:
-    """What observations of a space are: "one-hot", "vector", "channels last", "channels first" or "matrix".
+    """Say what observations of a space are: "one-hot", "vector", "channels last", "channels first" or "matrix".
 
     An integer becomes one-hot, and an array of rank 0, 1 or 2 a vector. An array [a, b, c] is an image if one of its
     axes is clearly the channels:
@@ -88,7 +92,7 @@ def _guess(shape: tuple[int, ...]) -> str:
 
 
 def image_shape(space: Space, kind: str) -> tuple[int, int, int]:
-    """Height, width and channels of the images that `features` makes of a space with a role that is an image."""
+    """Return height, width and channels of the images that `features` makes of a space with a role that is an image."""
     shape = space.shape
     if kind == "matrix":
         return (*shape, 1)  # pyright: ignore[reportReturnType]
@@ -96,7 +100,8 @@ def image_shape(space: Space, kind: str) -> tuple[int, int, int]:
 
 
 def features(space: Space, obs: Array, kind: str) -> Array:
-    """Observations [..., *shape] as floats: one-hot [..., n], flat [..., d], or images [..., height, width, channels].
+    """Turn observations [..., *shape] into floats: one-hot [..., n], flat [..., d], or images [..., height, width,
+    channels].
 
     Bytes are scaled from their bounds to [0, 1]; see `scale`. A "window" (of `nn.encoder`) is left in its shape.
     """
@@ -114,7 +119,7 @@ def features(space: Space, obs: Array, kind: str) -> Array:
 
 
 def scale(space: Box, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Offset and divisor of each entry: low and high - low of bytes, 0 and 1 of what stays as it is.
+    """Return offset and divisor of each entry: low and high - low of bytes, 0 and 1 of what stays as it is.
 
     Bytes are entries of type uint8, and images of any type whose bounds are 0 and 255. Entries of at most 16 levels
     are flags, codes or one-hots, and stay. So do all other integers, and floats.
@@ -132,7 +137,7 @@ def scale(space: Box, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def obs_moments(space: Space, body: str = "auto") -> Moments | Off:
-    """The running statistics of `normalise_obs` at their beginning; `Off` for what is not to be normalised.
+    """Return the running statistics of `normalise_obs` at their beginning; `Off` for what is not to be normalised.
 
     Integers are one-hot, and bytes and bounded images are in a known range already: each would lose its meaning.
     Vectors of floats and of integers are normalised, and images of floats without bounds.
@@ -142,3 +147,32 @@ def obs_moments(space: Space, body: str = "auto") -> Moments | Off:
     kind = role(space, body)
     bounded = kind != "vector" and bool(np.isfinite(space.bounds).all())
     return Off() if bounded or np.any(scale(space, kind)[1] != 1) else moments(space.shape)
+
+
+class Normalising(Protocol):
+    """These settings may have observations normalised."""
+
+    @property
+    def body(self) -> str: ...
+    @property
+    def normalise_obs(self) -> bool: ...
+
+
+class NormalisingRewards(Normalising, Protocol):
+    """These settings may have rewards scaled too."""
+
+    @property
+    def num_envs(self) -> int: ...
+    @property
+    def normalise_reward(self) -> bool: ...
+
+
+def first_moments(algo: Normalising, env: VecEnv) -> Moments | Off:
+    """Return the statistics of observations with which learning begins; `Off` without `normalise_obs`."""
+    return obs_moments(env.observation_space, algo.body) if algo.normalise_obs else Off()
+
+
+def first_statistics(algo: NormalisingRewards, env: VecEnv) -> tuple[Moments | Off, RewardScale | Off]:
+    """Return the running statistics with which learning begins; `normalise.statistics` carries them on."""
+    scale = reward_scale(algo.num_envs) if algo.normalise_reward else Off()
+    return first_moments(algo, env), scale

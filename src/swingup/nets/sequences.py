@@ -1,10 +1,11 @@
-"""Bodies that read a window of the last K observations: an LSTM, and causal self-attention.
+"""Two bodies read a window of the last K observations: an LSTM, and causal self-attention.
 
 Both map [..., K, d] to [..., width], for any leading axes, and start anew in every window: what is older than K env
 steps is forgotten. `read` gives the output at every place of the window, of which a body uses the last.
 """
 
 import math
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -12,10 +13,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.nets.layers import MLP, Dense, layer_norm, matmul, orthogonal
+from swingup.ranges import Among
 
 
 def lstm_step(gates: Array, cell: Array) -> tuple[Array, Array]:
-    """One step of a long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+    """Do one step of a long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
         i, f, g, o = gates = W x + U h + b
         c <- σ(f) c + σ(i) tanh(g)          the cell: what is kept, and what is written
@@ -33,7 +35,7 @@ def lstm_step(gates: Array, cell: Array) -> tuple[Array, Array]:
 
 
 def attention(query: Array, key: Array, value: Array) -> Array:
-    """Causal attention (Vaswani et al. 2017, eq. 1): softmax(Q K' / √d, over the present and the past) V.
+    """Return causal attention (Vaswani et al. 2017, eq. 1): softmax(Q K' / √d, over the present and the past) V.
 
     Keys and values are [..., K, d], queries [..., Q, d] of the last Q places of these. Each place mixes the values of
     those up to its own; so the first has no choice:
@@ -50,7 +52,7 @@ def attention(query: Array, key: Array, value: Array) -> Array:
 
 
 class LSTM(eqx.Module):
-    """An LSTM that reads the window from its oldest observation to the present one; the output is its last h."""
+    """This LSTM reads the window from its oldest observation to the present one; the output is its last h."""
 
     inputs: Dense  # W [d, 4 H] and b
     recurrent: Array  # U [H, 4 H]
@@ -67,7 +69,7 @@ class LSTM(eqx.Module):
         self.recurrent = jnp.concatenate(list(blocks), -1)
 
     def read(self, x: Array) -> Array:
-        """h after each observation: [..., K, d] -> [..., K, H]."""
+        """Return h after each observation: [..., K, d] -> [..., K, H]."""
 
         def step(carry, gates):
             hidden, cell = lstm_step(gates + matmul(carry[0], self.recurrent), carry[1])
@@ -77,12 +79,17 @@ class LSTM(eqx.Module):
         start = jnp.zeros((*gates.shape[1:-1], self.recurrent.shape[0]), gates.dtype)
         return jnp.moveaxis(jax.lax.scan(step, (start, start), gates)[1], 0, -2)
 
+    def step(self, x: Array, memory: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Go on by one observation [..., d] from h and c, both [..., H]: return the new ones."""
+        hidden, cell = memory
+        return lstm_step(self.inputs(x) + matmul(hidden, self.recurrent), cell)
+
     def __call__(self, x: Array) -> Array:
         return self.read(x)[..., -1, :]
 
 
 class Attention(eqx.Module):
-    """One block of a Transformer (Vaswani et al. 2017), normalised before each part (Xiong et al. 2020).
+    """This is one block of a Transformer (Vaswani et al. 2017), normalised before each part (Xiong et al. 2020).
 
     x = E o + p;  x <- x + attention(norm(x));  x <- x + MLP(norm(x));  and a last norm. p, the places, is learnt.
     """
@@ -99,7 +106,7 @@ class Attention(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __init__(self, window: int, inputs: int, width: int, *, key: Array):
-        """Four heads, or as many as divide `width`."""
+        """Make four heads, or as many as divide `width`."""
         keys = jax.random.split(key, 7)
         self.embed = Dense(inputs, width, 1.0, key=keys[0])
         self.place = 0.1 * jax.random.normal(keys[1], (window, width))
@@ -112,7 +119,7 @@ class Attention(eqx.Module):
         self.heads = math.gcd(4, width)
 
     def attend(self, x: Array, last: int) -> Array:
-        """Attention of each head to its own part of the projected vectors: [..., K, width] -> [..., last, width]."""
+        """Let each head attend to its own part of the projected vectors: [..., K, width] -> [..., last, width]."""
 
         def split(x):
             return jnp.swapaxes(
@@ -124,7 +131,7 @@ class Attention(eqx.Module):
         return self.output(jnp.swapaxes(mixed, -2, -3).reshape(query.shape))
 
     def read(self, x: Array, last: int) -> Array:
-        """The output at the last so many places: [..., K, d] -> [..., last, width]."""
+        """Return the output at the last `last` places: [..., K, d] -> [..., last, width]."""
         x = self.embed(x) + self.place[: x.shape[-2]]
         x = x[..., -last:, :] + self.attend(layer_norm(x, self.gain[0], self.bias[0]), last)
         x = x + self.mlp(layer_norm(x, self.gain[1], self.bias[1]))
@@ -135,3 +142,4 @@ class Attention(eqx.Module):
 
 
 MEMORIES = {"lstm": LSTM, "attention": Attention}
+Reader = Annotated[str, Among(("none", *MEMORIES))]

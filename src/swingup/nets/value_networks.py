@@ -1,7 +1,7 @@
-"""Networks of the algorithms that learn Q: of all actions at once, or of one action that is an input."""
+"""Algorithms that learn Q have networks of all actions at once, or of one action that is an input."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -16,9 +16,12 @@ from swingup.nets.noisy import NoisyDense
 from swingup.nets.observations import features, role
 from swingup.spaces import Box, Discrete, Space
 
+Network = TypeVar("Network")
+
 
 class QNetwork(eqx.Module):
-    """Q(s, ·) for discrete actions, or its distribution as M numbers for each: [..., A] or [..., A, M].
+    """This network says Q(s, ·) of discrete actions, or its distribution as M numbers for each: [..., A] or [..., A,
+    M].
 
     With `dueling` (Wang et al. 2016, eq. 9): Q(s, a) = V(s) + A(s, a) - mean over actions of A(s, ·), with
     separate MLPs for V and A after the shared CNN, if there is one. With `noisy` every dense layer is a `NoisyDense`.
@@ -44,8 +47,9 @@ class QNetwork(eqx.Module):
         body: str = "auto",
         key: Array,
     ):
-        """Raises `ConfigError` for an unknown activation, actions that are not discrete, or a `body` that the
-        observations do not fit."""
+        """Raise `ConfigError` for an unknown activation, actions that are not discrete, or a `body` that the
+        observations do not fit.
+        """
         if activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
         if not isinstance(action_space, Discrete):
@@ -72,7 +76,9 @@ class QNetwork(eqx.Module):
 
 
 class Critic(eqx.Module):
-    """Q(s, a) of a vector action in normalised units: observations [..., *shape] and actions [..., D] to [...]."""
+    """This network says Q(s, a) of a vector action in normalised units: observations [..., *shape] and actions [...,
+    D] to [...].
+    """
 
     body: CNN | NatureCNN | None
     mlp: MLP
@@ -82,19 +88,21 @@ class Critic(eqx.Module):
     def __init__(
         self,
         observation_space: Space,
-        action_space: Box,
+        action_space: Space,
         hidden: tuple[int, ...],
         activation: str,
         *,
         body: str = "auto",
         key: Array,
     ):
-        """Raises `ConfigError` for a `body` that the observations do not fit."""
+        """Raise `ConfigError` for actions that are not a vector with finite bounds, or a `body` that the observations
+        do not fit.
+        """
         k_body, k_mlp = jax.random.split(key)
         self.observation_space, self.kind = observation_space, role(observation_space, body)
         self.body, (inputs, *_) = encoder(observation_space, hidden, self.kind, key=k_body)
         # After a CNN too all of `hidden` follows: with one width Q would be linear in the action.
-        sizes = (inputs + action_space.shape[0], *hidden, 1)
+        sizes = (inputs + dimensions(action_space), *hidden, 1)
         self.mlp = MLP(sizes, activation, 1.0, key=k_mlp)
 
     def __call__(self, obs: Array, action: Array) -> Array:
@@ -103,8 +111,17 @@ class Critic(eqx.Module):
         return self.mlp(jnp.concatenate([x, action], -1))[..., 0]
 
 
-class Actor(eqx.Module):
-    """Numbers for a policy over vector actions: observations [..., *shape] to [..., outputs * D]."""
+class Critics(eqx.Module):
+    """Several critics are asked together: observations [..., *shape] and actions [..., D] to [L, ...]."""
+
+    members: Critic  # every leaf [L, ...]
+
+    def __call__(self, obs: Array, action: Array) -> Array:
+        return each(self.members, obs, action)
+
+
+class ActorNetwork(eqx.Module):
+    """This network gives numbers for a policy over vector actions: observations [..., *shape] to [..., outputs * D]."""
 
     body: CNN | NatureCNN | None
     mlp: MLP
@@ -122,37 +139,44 @@ class Actor(eqx.Module):
         body: str = "auto",
         key: Array,
     ):
-        """Raises `ConfigError` for an unknown activation, actions that are not a vector with finite bounds, or a
-        `body` that the observations do not fit."""
+        """Raise `ConfigError` for an unknown activation, actions that are not a vector with finite bounds, or a `body`
+        that the observations do not fit.
+        """
         if activation not in ACTIVATIONS:
             raise ConfigError(unknown("activation", activation, ACTIVATIONS))
-        bounded = isinstance(action_space, Box) and np.isfinite(action_space.bounds).all()
-        if not bounded or len(action_space.shape) != 1:
-            raise ConfigError(
-                "this algorithm needs actions that are a vector between finite bounds; for discrete ones use dqn"
-            )
+        outputs = outputs * dimensions(action_space)
         k_body, k_mlp = jax.random.split(key)
         self.observation_space, self.kind = observation_space, role(observation_space, body)
         self.body, sizes = encoder(observation_space, hidden, self.kind, key=k_body)
-        self.mlp = MLP((*sizes, outputs * action_space.shape[0]), activation, 0.01, key=k_mlp)
+        self.mlp = MLP((*sizes, outputs), activation, 0.01, key=k_mlp)
 
     def __call__(self, obs: Array) -> Array:
         x = features(self.observation_space, obs, self.kind)
         return self.mlp(x if self.body is None else self.body(x))
 
 
-def twins(critic: Callable[[Array], Any], key: Array, count: int = 2) -> Any:
-    """`count` critics with their own weights, stacked along a leading axis: one product serves them all."""
+def dimensions(action_space: Space) -> int:
+    """Return D of actions that are a vector with finite bounds; raises `ConfigError` for others."""
+    bounded = isinstance(action_space, Box) and np.isfinite(action_space.bounds).all()
+    if not bounded or len(action_space.shape) != 1:
+        raise ConfigError(
+            "this algorithm needs actions that are a vector between finite bounds; for discrete ones use dqn"
+        )
+    return action_space.shape[0]
+
+
+def twins(critic: Callable[[Array], Network], key: Array, count: int = 2) -> Network:
+    """Make `count` critics with their own weights, stacked along a leading axis: one product serves them all."""
     return jax.vmap(critic)(jax.random.split(key, count))
 
 
 def each(critics: Critic, obs: Array, action: Array) -> Array:
-    """The judgement of every critic: [count, B]."""
+    """Return the judgement of every critic: [count, B]."""
     return jax.vmap(lambda critic: critic(obs, action))(critics)
 
 
 def smaller(q: Array) -> Array:
-    """min(Q_1, Q_2), by a choice: [2, ...] to [...].
+    """Return min(Q_1, Q_2), by a choice: [2, ...] to [...].
 
     JAX's gradient of a minimum over an axis asks where the result equals its operand. If a compiler computes the
     operand twice, with other roundings, it does so nowhere, and the gradient is 0 / 0. That of a choice is exact.

@@ -1,4 +1,4 @@
-"""Bodies that read images [..., height, width, channels]: one layer for small ones, strided layers for larger ones."""
+"""Two bodies read images [..., height, width, channels]: one layer for small ones, strided layers for larger ones."""
 
 import math
 
@@ -15,7 +15,7 @@ PLACES = 10  # along a side of its last map, at most: more strided layers keep t
 
 
 class CNN(eqx.Module):
-    """The MinAtar body (Young & Tian 2019): 16 filters of 3x3, then one dense layer, relu after each."""
+    """The MinAtar body (Young & Tian 2019) has 16 filters of 3x3, then one dense layer, relu after each."""
 
     conv: Conv
     dense: Dense | NoisyDense
@@ -32,7 +32,7 @@ class CNN(eqx.Module):
 
 
 class NatureCNN(eqx.Module):
-    """The body of DQN (Mnih et al. 2015): 3 convolutions, one dense layer, relu after each; from 36x36 pixels on.
+    """The body of DQN (Mnih et al. 2015) has 3 convolutions, one dense layer, relu after each; from 36x36 pixels on.
 
     Frames of 84x84 become maps of 20x20, 9x9 and 7x7. Where the last map would have more than 10 places along a
     side, further layers of 64 filters of 4x4 with stride 2 come before the last convolution, so that the dense
@@ -60,7 +60,7 @@ class NatureCNN(eqx.Module):
 
 
 def plan(height: int, width: int) -> tuple[list[tuple[int, int, int]], int]:
-    """The convolutions of the strided body, as (filters, size, stride), and the places of the last one's map.
+    """Return the convolutions of the strided body, each (filters, size, stride), and the places of the last one's map.
 
     >>> plan(84, 84)
     ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 49)
@@ -79,7 +79,7 @@ def plan(height: int, width: int) -> tuple[list[tuple[int, int, int]], int]:
 def vision(
     shape: tuple[int, int, int], hidden: tuple[int, ...], *, dense: type = Dense, key: Array
 ) -> tuple[CNN | NatureCNN, int]:
-    """The body for images of a shape, and the width of what it gives.
+    """Return the body for images of a shape, and the width of what it gives.
 
     From 36x36 pixels on it is the strided one, whose dense layer has at least 512 units, however narrow `hidden` is:
     what it reads is rich. Below it is the small one, with `hidden[0]` units.

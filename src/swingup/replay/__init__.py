@@ -1,1 +1,1 @@
-"""What is remembered: the ring of transitions, its frames, priorities, goals of hindsight, and what fits."""
+"""This room remembers: the ring of transitions, its frames, priorities, goals of hindsight, and what fits."""

@@ -1,4 +1,6 @@
-"""Does the replay fit? Reckoned before anything is allocated, so that a run does not die of it hours later."""
+"""A replay has to fit in memory. Reckoned before anything is allocated, so that a run does not die of it hours
+later.
+"""
 
 import math
 from pathlib import Path
@@ -7,20 +9,21 @@ import jax
 
 from swingup.errors import ConfigError
 from swingup.protocols import Algorithm, Replaying, VecEnv
-from swingup.replay.ring import memory
+from swingup.replay import ring
 
 SHARE = 0.9  # of the free memory that replays may take
 GIB = 2**30
 
 
 def replay_bytes(algo: Algorithm, env: VecEnv) -> int:
-    """Bytes of one seed's replay; exact, from its shapes."""
-    shapes = jax.eval_shape(lambda: memory(env, algo.replay_size, algo.num_envs))
+    """Count the bytes of one seed's replay, exactly, from its shapes, with what is kept of a model."""
+    sizes = [(algo.replay_size, algo.num_envs), (algo.imagined_size, algo.imagined_envs)]
+    shapes = jax.eval_shape(lambda: [ring.empty(env, *size) for size in sizes if size[0]])
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
 def free_bytes() -> int | None:
-    """Memory that is free where JAX computes; None where that cannot be told."""
+    """Return the bytes that are free where JAX computes; None where that cannot be told."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}

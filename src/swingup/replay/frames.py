@@ -1,4 +1,4 @@
-"""Stacks of frames kept as single frames: what Atari's observations [..., H, W, K] need, a K-th of the memory.
+"""Stacks of frames are kept in single frames, so Atari's observations [..., H, W, K] need a K-th of the memory.
 
 Within an episode, each stack is the one before it, moved on by a frame. An episode's first stack is its first
 frame K times, so EnvPool and our Gymnasium games begin.
@@ -14,7 +14,7 @@ from swingup.types import Rollout
 
 
 class Frames(NamedTuple):
-    """The observations of T env steps in N environments, each frame once."""
+    """The observations of T env steps in N environments are kept with each frame once."""
 
     frames: Array  # [K-1 + T, N, H, W] the older frames of the first observations, then the newest of each
     first: Array  # [T, N] of each observation: where the frames of its episode begin
@@ -29,7 +29,7 @@ def pack(obs: Array, done: Array) -> Frames:
 
 
 def _packed(start: Array, newest: Array, done: Array) -> Frames:
-    """From the first observations [N, H, W, K] and the newest frame of each [T, N, H, W]."""
+    """Pack the first observations [N, H, W, K] and the newest frame of each later one [T, N, H, W]."""
     t, k = newest.shape[0], start.shape[-1]
     frames = jnp.concatenate([jnp.moveaxis(start[..., :-1], -1, 0), newest])
     begins = jnp.concatenate([jnp.zeros_like(done[:1]), done[:-1]])
@@ -38,7 +38,7 @@ def _packed(start: Array, newest: Array, done: Array) -> Frames:
 
 
 def stacks(packed: Frames, time: Array, row: Array) -> Array:
-    """The observations [B, H, W, K] of env steps `time` [B] in environments `row` [B].
+    """Return the observations [B, H, W, K] of env steps `time` [B] in environments `row` [B].
 
     Raises nothing: as everywhere in JAX, an index out of range is moved to the nearest one within.
     """
@@ -48,7 +48,7 @@ def stacks(packed: Frames, time: Array, row: Array) -> Array:
 
 
 def successors(packed: Frames, time: Array, row: Array, newest: Array) -> Array:
-    """The true successors [B, H, W, K] of the same env steps, given their newest frames [B, H, W].
+    """Return the true successors [B, H, W, K] of the same env steps, given their newest frames [B, H, W].
 
     Where no episode ends, that frame is the next observation's newest; at an end it belongs to the last one.
     """
@@ -56,13 +56,15 @@ def successors(packed: Frames, time: Array, row: Array, newest: Array) -> Array:
 
 
 def newest(rollout: Rollout) -> Rollout:
-    """A rollout with the newest frames of its observations alone, which is all that is new in them."""
+    """Keep only the newest frame of each observation of a rollout: the older ones stand in the observations
+    before it.
+    """
     step = rollout.step._replace(obs=rollout.step.obs[..., -1], next_obs=rollout.step.next_obs[..., -1])
     return rollout._replace(obs=rollout.obs[..., -1], step=step)
 
 
 def restore(rollout: Rollout, start: Array) -> Rollout:
-    """The observations [T, N, H, W, K] of a rollout of newest frames that began at `start` [N, H, W, K]."""
+    """Restore the observations [T, N, H, W, K] of a rollout of newest frames that began at `start` [N, H, W, K]."""
     packed = _packed(start, rollout.obs, rollout.step.done)
     time, row = (x.ravel() for x in jnp.indices(rollout.obs.shape[:2]))
     flat = rollout.step.next_obs.reshape(-1, *start.shape[1:-1])

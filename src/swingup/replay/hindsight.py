@@ -1,8 +1,8 @@
-"""Hindsight experience replay (Andrychowicz et al. 2017, arXiv:1707.01495, algorithm 1, strategy "future").
+"""Hindsight experience replay puts reached states in the place of goals (Andrychowicz et al. 2017, arXiv:1707.01495).
 
-An episode that missed its goal reached other states: learn from it as if one of those had been the goal. Of k + 1
-transitions drawn from the replay, k get as goal what their own episode achieved at an env step drawn uniformly
-from theirs to its end; reward and termination are those of the new goal. Goals are drawn anew with each batch, so
+An episode that missed its goal reached other states: learn from it as if one of those had been the goal. In a batch,
+k of k + 1 transitions get another goal: what their own episode achieved at an env step drawn uniformly from theirs
+to its end. Reward and termination are those of the new goal. Goals are drawn anew with each batch, so
 nothing is stored twice. It is for observations that `Box.goal` describes: achieved goal, desired goal, the rest.
 """
 
@@ -17,7 +17,7 @@ from swingup.replay.packing import unpack
 
 
 class Episodes(NamedTuple):
-    """Where the episodes of a ring of `C` rows for each of `N` environments end."""
+    """This table knows where the episodes of a ring of `C` rows for each of `N` environments end."""
 
     count: Array  # [N] episodes that have ended, modulo the `cycle` of C: the number of the one that runs
     ends: Array  # [C, N] by number modulo C: where in the ring the episode's last row is
@@ -44,29 +44,29 @@ def follow(known: Episodes, done: Array, pushed: Array) -> tuple[Episodes, Array
     return Episodes((known.count + done.sum(0).astype(jnp.int32)) % cycle(rows), ends), number
 
 
-def remaining(memory: Any, index: Array) -> Array:
-    """[B] so many rows of its own episode follow each of the rows at `index` [B]: 0 for an episode's last."""
-    rows, n, width = memory.words.shape
+def remaining(ring: Any, index: Array) -> Array:
+    """Count the rows of the same episode that follow each of the rows at `index` [B]: [B], 0 for an episode's last."""
+    rows, n, width = ring.words.shape
     slot, env = index // n, index % n
-    number = unpack(memory.words.reshape(-1, width)[index], memory.layout).episode
-    runs = number == memory.episodes.count[env]
-    return (jnp.where(runs, memory.pushed - 1, memory.episodes.ends[number % rows, env]) - slot) % rows
+    number = unpack(ring.words.reshape(-1, width)[index], ring.layout).episode
+    runs = number == ring.episodes.count[env]
+    return (jnp.where(runs, ring.pushed - 1, ring.episodes.ends[number % rows, env]) - slot) % rows
 
 
-def relabel(memory: Any, batch: Any, key: Array, k: int) -> Any:
-    """A batch of single env steps, in which k / (k + 1) of the goals, in expectation, are goals of hindsight.
+def relabel(ring: Any, batch: Any, key: Array, k: int) -> Any:
+    """Draw a batch of single env steps, in which k / (k + 1) of the goals, in expectation, are goals of hindsight.
 
         g ~ uniform of { achieved(s'_t), achieved(s'_{t+1}), ..., achieved(s'_T) },    (r, terminated) of (s'_t, g)
 
     with T the last env step of the episode, or the newest if it goes on: whether it ended in a time limit or not,
     nothing beyond it is a goal. What keeps its own goal keeps its reward.
     """
-    rows, n, _ = memory.words.shape
-    count, (size, goal_reward) = len(batch.index), memory.goal
+    rows, n, _ = ring.words.shape
+    count, (size, goal_reward) = len(batch.index), ring.goal
     k_which, k_when = jax.random.split(key)
-    ahead = jax.random.randint(k_when, (count,), 0, remaining(memory, batch.index) + 1)
+    ahead = jax.random.randint(k_when, (count,), 0, remaining(ring, batch.index) + 1)
     later = (batch.index // n + ahead) % rows * n + batch.index % n
-    future = unpack(memory.words.reshape(rows * n, -1)[later], memory.layout).next_obs[:, :size]
+    future = unpack(ring.words.reshape(rows * n, -1)[later], ring.layout).next_obs[:, :size]
     changed = jax.random.uniform(k_which, (count,)) < k / (k + 1)
 
     def aim(obs: Array) -> Array:

@@ -12,12 +12,12 @@ from jax import Array
 
 
 def width_of(layout: tuple) -> int:
-    """W: words per row."""
+    """Return W, the words per row."""
     return sum(math.prod(shape) for shape, _ in layout[1])
 
 
 def pack(tree: Any, layout: tuple, lead: int) -> Array:
-    """A tree of arrays with `lead` leading axes as words [..., W]. Bits are kept: nothing is rounded."""
+    """Pack a tree of arrays with `lead` leading axes into words [..., W]. Bits are kept: nothing is rounded."""
     out = []
     for x, (shape, dtype) in zip(jax.tree.leaves(tree), layout[1], strict=True):
         x = jnp.asarray(x).astype(dtype).reshape(*x.shape[:lead], math.prod(shape))
@@ -27,7 +27,7 @@ def pack(tree: Any, layout: tuple, lead: int) -> Array:
 
 
 def unpack(words: Array, layout: tuple) -> Any:
-    """The inverse of `pack`: words [..., W] as the tree."""
+    """Undo `pack`: turn words [..., W] into the tree."""
     tree, kinds = layout
     leaves, at = [], 0
     for shape, dtype in kinds:

@@ -1,17 +1,20 @@
-"""Prioritised sampling (Schaul, Quan, Antonoglou & Silver 2016, arXiv:1511.05952): a sum tree, wide and shallow.
+"""Prioritised sampling (Schaul, Quan, Antonoglou & Silver 2016, arXiv:1511.05952) needs a sum tree, wide and shallow.
 
 Each node is the sum of its 32 children, so that 100,000 leaves lie under four levels: a batch goes down all of
 them at once by four gathers, and a changed leaf is summed anew, never corrected by a difference, which would
-drift. Nothing here loops over leaves or branches, so it is as fast under `vmap`.
+drift. Nothing here loops over leaves or branches, so it is as fast under `vmap`. `Uniform` stands where there are no
+priorities: it has the same methods, and draws all transitions alike.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from swingup.replay.ring import Memory, written
+from swingup.protocols import VecEnv
+from swingup.replay import ring
+from swingup.replay.ring import Batch, Ring
 
 WIDTH = 32
 
@@ -24,13 +27,63 @@ class SumTree(NamedTuple):
         return self.levels[-1].sum()
 
 
+class Drawing(Protocol):
+    """These settings say how a batch is drawn."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def n_step(self) -> int: ...
+    @property
+    def hindsight(self) -> int: ...
+    @property
+    def beta(self) -> float: ...
+    @property
+    def prioritised(self) -> bool: ...
+    @property
+    def replay_size(self) -> int: ...
+
+
+class Uniform(NamedTuple):
+    """There are no priorities: all transitions are drawn alike."""
+
+    def admit(self, *_: object) -> "Uniform":
+        """Return the same: there are still none."""
+        return self
+
+    def learn(self, *_: object) -> "Uniform":
+        """Return the same: there are still none."""
+        return self
+
+    def sample(self, replay: Ring, key: Array, algo: Drawing) -> Batch:
+        """Draw a batch, all transitions equally likely; with goals of hindsight, if they are asked for."""
+        return ring.sample(replay, key, algo.batch_size, algo.gamma, algo.n_step, algo.hindsight)
+
+
 class Priorities(NamedTuple):
     tree: SumTree  # p^α of each place in the replay; 0 where nothing can be drawn
     highest: Array  # the largest p^α so far: what new transitions get
 
+    def admit(self, replay: Ring, num_steps: int) -> "Priorities":
+        """Give the highest priority to the newest `num_steps` rows of each environment, which were just written."""
+        return enter(self, *ring.written(replay, num_steps))
+
+    def learn(self, index: Array, error: Array, alpha: Array | float) -> "Priorities":
+        """Set the priorities of the places `index` [B] by their errors in the gradient step that was just taken."""
+        return update(self, index, error, alpha)
+
+    def sample(self, replay: Ring, key: Array, algo: Drawing) -> Batch:
+        """Draw a batch by priority; its importance weights are in the weights of the loss."""
+        index = draw(self, key, algo.batch_size)
+        b = ring.take(replay, index, algo.gamma, algo.n_step)
+        size = replay.size * replay.words.shape[1]
+        return b._replace(weight=b.weight * weights(self, index, size, algo.beta))
+
 
 def sum_tree(size: int) -> SumTree:
-    """A tree of `size` zeros."""
+    """Make a tree of `size` zeros."""
     levels = []
     while True:
         size = -(-size // WIDTH) * WIDTH
@@ -41,7 +94,7 @@ def sum_tree(size: int) -> SumTree:
 
 
 def put(tree: SumTree, index: Array, value: Array) -> SumTree:
-    """Set the leaves `index` [B] to `value` [B]. Of equal indices the values must be equal.
+    """Set the leaves `index` [B] to `value` [B]. Where two indices are equal, so must their values be.
 
     >>> tree = put(sum_tree(100), jnp.array([3, 40]), jnp.array([1.0, 2.0]))
     >>> tree.total, tree.levels[1][:2]
@@ -74,20 +127,15 @@ def find(tree: SumTree, mass: Array) -> Array:
     return index
 
 
-def priorities(size: int) -> Priorities:
-    """Of an empty replay of `size` places."""
-    return Priorities(sum_tree(size), jnp.float32(1.0))
+def start(algo: Drawing, env: VecEnv) -> tuple[Ring, Priorities | Uniform]:
+    """Return an empty replay, and the priorities of what will be in it."""
+    replay = ring.empty(env, algo.replay_size)
+    return replay, empty(replay.places) if algo.prioritised else Uniform()
 
 
-def of(memory: Memory) -> Priorities:
-    """Of an empty replay."""
-    rows, n, _ = memory.words.shape
-    return priorities(rows * n)
-
-
-def follow(p: Priorities, memory: Memory, num_steps: int) -> Priorities:
-    """After `num_steps` rows of each environment were written to the replay: these get the highest priority."""
-    return enter(p, *written(memory, num_steps))
+def empty(places: int) -> Priorities:
+    """Return the priorities of an empty replay of C N `places`."""
+    return Priorities(sum_tree(places), jnp.float32(1.0))
 
 
 def enter(p: Priorities, new: Array, empty: Array) -> Priorities:

@@ -1,4 +1,4 @@
-"""Replay: the transitions of the last env steps in a ring over time x environments, inside compiled code.
+"""A replay keeps the transitions of the last env steps in a ring over time x environments, inside compiled code.
 
 A transition is one row of 32-bit words, so that writing and reading it are one operation each. Images are kept
 apart, each frame once: an observation is stacked again from its frames, its successor from the next row's.
@@ -10,7 +10,7 @@ What is read is exact at the write head and at every end of an episode:
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,44 +18,20 @@ import jax.numpy as jnp
 from jax import Array
 
 from swingup.counters import around, cycle
+from swingup.normalise import Moments, Off
 from swingup.protocols import VecEnv
 from swingup.replay import hindsight
 from swingup.replay.packing import pack, unpack, width_of
-from swingup.spaces import drawn, is_image, zeros
+from swingup.replay.transitions import Batch, Row
+from swingup.returns import n_step_sum
+from swingup.spaces import choices, drawn, is_image, zeros
 from swingup.types import Rollout
 
-ONE_IN = 128  # of so many rows, one may end in a time limit without losing its last frame
+ONE_IN = 128  # rows, of which one may end in a time limit: then no last frame is lost
 
 
-class Row(NamedTuple):
-    """What is kept of a transition beside its images; every field is [..., *]."""
-
-    obs: Any  # None for images
-    next_obs: Any  # the true successor; None for images
-    action: Array
-    reward: Array
-    terminated: Array
-    done: Array
-    age: Any  # images: env steps since the episode began
-    last: Any  # images: at a time limit, the number of its last frame
-    episode: Any  # goals: the episode's number in its environment
-
-
-class Batch(NamedTuple):
-    """`B` transitions, of one or of several env steps."""
-
-    obs: Any  # [B, ...]
-    action: Array
-    reward: Array  # [B] the discounted sum of the k rewards
-    next_obs: Any  # the true successor after k env steps
-    terminated: Array  # the MDP ended there: the value of `next_obs` is 0
-    discount: Array  # [B] γ^k
-    weight: Array  # [B] of its loss; 0 for the few whose last frame is lost
-    index: Array  # [B] where they lie
-
-
-class Memory(eqx.Module):
-    """The ring of `C` rows for each of `N` environments."""
+class Ring(eqx.Module):
+    """The ring has `C` rows for each of `N` environments."""
 
     words: Array  # [C, N, W] uint32
     frames: Any  # None or [C, N, H, W, F] of images: the newest frame of each row's observation
@@ -68,26 +44,42 @@ class Memory(eqx.Module):
     goal: Any = eqx.field(static=True)  # None or, with goals, their size and the environment's `goal_reward`
 
     @property
+    def places(self) -> int:
+        """Return C N, the number of places."""
+        return self.words.shape[0] * self.words.shape[1]
+
+    @property
+    def masked(self) -> bool:
+        """Say whether it keeps which actions were allowed."""
+        tree, leaves = self.layout
+        return jax.tree.unflatten(tree, leaves).legal is not None
+
+    @property
     def size(self) -> Array:
-        """Rows of each environment that can be drawn. A stack's older frames and the newest successor take room."""
+        """Count an environment's rows that can be drawn: a stack's older frames and the newest successor cannot."""
         room = self.words.shape[0] - (self.stack if self.frames is not None else 0)
         return jnp.minimum(self.pushed, room)
 
 
-def in_memories(f: Callable[[Memory], Any], tree: Any) -> Any:
-    """A tree, such as a learner, with `f` of each replay in it in the replay's place."""
+def in_rings(f: Callable[[Ring], Any], tree: Any) -> Any:
+    """Return a tree, such as a learner, with `f` of each replay in it in the replay's place."""
     return jax.tree.map(
-        lambda x: f(x) if isinstance(x, Memory) else x, tree, is_leaf=lambda x: isinstance(x, Memory)
+        lambda x: f(x) if isinstance(x, Ring) else x, tree, is_leaf=lambda x: isinstance(x, Ring)
     )
 
 
+def rings(tree: Any) -> list[Ring]:
+    """List the replays in a tree."""
+    return [x for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Ring)) if isinstance(x, Ring)]
+
+
 def without(tree: Any) -> Any:
-    """A tree, such as a learner, without the replays in it."""
-    return in_memories(lambda _: None, tree)
+    """Return a tree, such as a learner, without the replays in it."""
+    return in_rings(lambda _: None, tree)
 
 
-def memory(env: VecEnv, capacity: int, num_envs: int | None = None) -> Memory:
-    """An empty ring for `capacity` transitions over all environments, rounded up to a whole row.
+def empty(env: VecEnv, capacity: int, num_envs: int | None = None) -> Ring:
+    """Make an empty ring for `capacity` transitions over all environments, rounded up to a whole row.
 
     `num_envs` is how many of these environments it is for, if not for all.
     """
@@ -98,7 +90,8 @@ def memory(env: VecEnv, capacity: int, num_envs: int | None = None) -> Memory:
     obs = None if images else zeros(space)
     number, episode = jnp.int32(0) if images else None, jnp.int32(0) if goals else None
     ends = jnp.bool_(0), jnp.bool_(0)
-    row = Row(obs, obs, drawn(env.action_space), jnp.float32(0), *ends, number, number, episode)
+    legal = jnp.zeros(choices(env.action_space), bool) if env.masked else None
+    row = Row(obs, obs, drawn(env.action_space), jnp.float32(0), *ends, number, number, episode, legal, legal)
     leaves, tree = jax.tree.flatten(row)
     layout = tree, tuple((x.shape, x.dtype.name) for x in leaves)
     frames = lasts = None
@@ -110,82 +103,80 @@ def memory(env: VecEnv, capacity: int, num_envs: int | None = None) -> Memory:
     words = jnp.zeros((rows, n, width_of(layout)), jnp.uint32)
     episodes = hindsight.episodes(rows, n) if goals else None
     goal = (goals, env.goal_reward) if goals else None
-    return Memory(words, frames, lasts, jnp.int32(0), jnp.int32(0), episodes, layout, stack, goal)
+    return Ring(words, frames, lasts, jnp.int32(0), jnp.int32(0), episodes, layout, stack, goal)
 
 
-def add(memory: Memory, rollout: Rollout) -> Memory:
+def add(ring: Ring, rollout: Rollout) -> Ring:
     """Write a rollout [T, N] over the oldest rows. T must not exceed the ring's rows."""
-    step, (rows, n, _) = rollout.step, memory.words.shape
+    step, (rows, n, _) = rollout.step, ring.words.shape
     t = step.reward.shape[0]
-    at = (memory.pushed + jnp.arange(t)) % rows
-    images = memory.frames is not None
+    at = (ring.pushed + jnp.arange(t)) % rows
+    images = ring.frames is not None
     outcome = rollout.action, step.reward, step.terminated, step.done
-    row = Row(rollout.obs, step.next_obs, *outcome, None, None, None)
-    episodes = memory.episodes
+    row = Row(rollout.obs, step.next_obs, *outcome, None, None, None, rollout.legal, step.next_legal)
+    episodes = ring.episodes
     if episodes is not None:
-        episodes, number = hindsight.follow(episodes, step.done, memory.pushed)
+        episodes, number = hindsight.follow(episodes, step.done, ring.pushed)
         row = row._replace(episode=number)
     if images:
         limit = step.truncated.ravel()
-        number = (memory.ended + jnp.cumsum(limit) - 1) % cycle(memory.lasts.shape[0])
+        number = (ring.ended + jnp.cumsum(limit) - 1) % cycle(ring.lasts.shape[0])
         row = row._replace(
             obs=None, next_obs=None, age=step.ep_length - 1, last=number.reshape(t, n).astype(jnp.int32)
         )
-    words = memory.words.at[at].set(pack(row, memory.layout, 2))
-    pushed = around(memory.pushed + t, rows)
+    words = ring.words.at[at].set(pack(row, ring.layout, 2))
+    pushed = around(ring.pushed + t, rows)
     if not images:
-        return replace(memory, words=words, pushed=pushed, episodes=episodes)
-    size = memory.frames.shape[-1]
+        return replace(ring, words=words, pushed=pushed, episodes=episodes)
+    size = ring.frames.shape[-1]
     obs, following = rollout.obs[..., -size:], step.obs[-1:, ..., -size:]
-    frames = memory.frames.at[(memory.pushed + jnp.arange(t + 1)) % rows].set(
-        jnp.concatenate([obs, following])
-    )
-    keep = memory.lasts.shape[0]
-    newest = step.next_obs[..., -size:].reshape(t * n, *memory.frames.shape[2:])
-    lasts = memory.lasts.at[jnp.where(limit, number % keep, keep)].set(newest, mode="drop")
-    ended = (memory.ended + limit.sum().astype(jnp.int32)) % cycle(keep)
-    return replace(memory, words=words, frames=frames, lasts=lasts, pushed=pushed, ended=ended)
+    frames = ring.frames.at[(ring.pushed + jnp.arange(t + 1)) % rows].set(jnp.concatenate([obs, following]))
+    keep = ring.lasts.shape[0]
+    newest = step.next_obs[..., -size:].reshape(t * n, *ring.frames.shape[2:])
+    lasts = ring.lasts.at[jnp.where(limit, number % keep, keep)].set(newest, mode="drop")
+    ended = (ring.ended + limit.sum().astype(jnp.int32)) % cycle(keep)
+    return replace(ring, words=words, frames=frames, lasts=lasts, pushed=pushed, ended=ended)
 
 
-def written(memory: Memory, t: int) -> tuple[Array, Array]:
-    """The places of the newest T rows, and those that nothing can be drawn from because they lie at the head."""
-    rows, n, _ = memory.words.shape
-    ahead = memory.stack if memory.frames is not None else 0
-    slots = (memory.pushed - t + jnp.arange(t + ahead)) % rows
+def written(ring: Ring, t: int) -> tuple[Array, Array]:
+    """Return the places of the newest T rows, and those that nothing can be drawn from because they lie at the head."""
+    rows, n, _ = ring.words.shape
+    ahead = ring.stack if ring.frames is not None else 0
+    slots = (ring.pushed - t + jnp.arange(t + ahead)) % rows
     places = slots[:, None] * n + jnp.arange(n)
     return places[:t].ravel(), places[t:].ravel()
 
 
-def interrupt(memory: Memory) -> Memory:
+def interrupt(ring: Ring) -> Ring:
     """The running episodes go on no further, as if by a time limit: for environments that are opened anew."""
-    rows, _n, _ = memory.words.shape
-    at = (memory.pushed - 1) % rows
-    row = unpack(memory.words[at], memory.layout)
-    cut, lasts, ended = ~row.done & (memory.pushed > 0), memory.lasts, memory.ended
-    if memory.frames is not None:
+    rows, _n, _ = ring.words.shape
+    at = (ring.pushed - 1) % rows
+    row = unpack(ring.words[at], ring.layout)
+    cut, lasts, ended = ~row.done & (ring.pushed > 0), ring.lasts, ring.ended
+    if ring.frames is not None:
         keep = lasts.shape[0]
         number = (ended + jnp.cumsum(cut) - 1) % cycle(keep)
         row = row._replace(last=jnp.where(cut, number, row.last).astype(jnp.int32))
-        newest = memory.frames[memory.pushed % rows]
+        newest = ring.frames[ring.pushed % rows]
         lasts = lasts.at[jnp.where(cut, number % keep, keep)].set(newest, mode="drop")
         ended = (ended + cut.sum().astype(jnp.int32)) % cycle(keep)
-    words = memory.words.at[at].set(pack(row._replace(done=row.done | cut), memory.layout, 1))
-    episodes = memory.episodes
+    words = ring.words.at[at].set(pack(row._replace(done=row.done | cut), ring.layout, 1))
+    episodes = ring.episodes
     if episodes is not None:
-        episodes, _ = hindsight.follow(episodes, cut[None], memory.pushed - 1)
-    return replace(memory, words=words, lasts=lasts, ended=ended, episodes=episodes)
+        episodes, _ = hindsight.follow(episodes, cut[None], ring.pushed - 1)
+    return replace(ring, words=words, lasts=lasts, ended=ended, episodes=episodes)
 
 
-def draw(memory: Memory, key: Array, count: int) -> Array:
-    """`count` places, uniform over all transitions and with replacement: [B] of slot * N + environment."""
-    rows, n, _ = memory.words.shape
-    chosen = jax.random.randint(key, (count,), 0, memory.size * n)
-    slot = (memory.pushed - memory.size + chosen // n) % rows  # counted from the oldest
+def draw(ring: Ring, key: Array, count: int) -> Array:
+    """Draw `count` places, uniformly over all transitions and with replacement: [B] of slot * N + environment."""
+    rows, n, _ = ring.words.shape
+    chosen = jax.random.randint(key, (count,), 0, ring.size * n)
+    slot = (ring.pushed - ring.size + chosen // n) % rows  # counted from the oldest
     return slot * n + chosen % n
 
 
-def take(memory: Memory, index: Array, gamma: Any, n_step: int = 1) -> Batch:
-    """The transitions at `index` [B], each of up to `n_step` env steps.
+def take(ring: Ring, index: Array, gamma: Any, n_step: int = 1) -> Batch:
+    """Return the transitions at `index` [B], each of up to `n_step` env steps.
 
         R = r_t + γ r_{t+1} + ... + γ^{k-1} r_{t+k-1},      discount γ^k,      next_obs s'_{t+k-1}
 
@@ -193,49 +184,61 @@ def take(memory: Memory, index: Array, gamma: Any, n_step: int = 1) -> Batch:
     but not the bootstrap, which `terminated` of the last of these env steps alone decides. Off-policy returns
     of more than one env step are not corrected for the policy that has changed since.
     """
-    rows, n, width = memory.words.shape
+    rows, n, width = ring.words.shape
     slot, env = index // n, index % n
     if n_step == 1:
-        row = unpack(memory.words.reshape(-1, width)[index], memory.layout)
+        row = unpack(ring.words.reshape(-1, width)[index], ring.layout)
         first, end, reward, discount = row, slot, row.reward, jnp.broadcast_to(gamma, index.shape)
     else:
         ahead = jnp.arange(n_step)
-        many = unpack(memory.words[(slot[:, None] + ahead) % rows, env[:, None]], memory.layout)
-        newest = (memory.pushed - 1 - slot) % rows  # so many rows are newer
+        many = unpack(ring.words[(slot[:, None] + ahead) % rows, env[:, None]], ring.layout)
+        newest = (ring.pushed - 1 - slot) % rows  # how many rows are newer
         known = ahead <= newest[:, None]
-        before = jnp.concatenate([jnp.zeros_like(many.done[:, :1]), many.done[:, :-1]], 1)
-        within = known & (jnp.cumsum(before, 1) == 0)
-        k = within.sum(1)
-        reward = jnp.sum(jnp.where(within, many.reward * jnp.power(gamma, ahead), 0), 1)
+        reward, k = n_step_sum(many.reward, many.done, known, gamma)
         discount, end = jnp.power(gamma, k), (slot + k - 1) % rows
         first = jax.tree.map(lambda x: x[:, 0], many)
         row = jax.tree.map(lambda x: x[jnp.arange(len(k)), k - 1], many)
     weight = jnp.ones(index.shape)
-    if memory.frames is None:
+    if ring.frames is None:
         obs, next_obs = first.obs, row.next_obs
     else:
-        obs = _stacked(memory, slot, env, first.age)
+        obs = _stacked(ring, slot, env, first.age)
         limit = row.done & ~row.terminated
-        keep = memory.lasts.shape[0]
-        ends = limit.reshape(-1, *[1] * (memory.frames.ndim - 2))
-        newest = jnp.where(ends, memory.lasts[row.last % keep], memory.frames[(end + 1) % rows, env])
-        older = _stacked(memory, end, env, row.age)[..., memory.frames.shape[-1] :]
+        keep = ring.lasts.shape[0]
+        ends = limit.reshape(-1, *[1] * (ring.frames.ndim - 2))
+        newest = jnp.where(ends, ring.lasts[row.last % keep], ring.frames[(end + 1) % rows, env])
+        older = _stacked(ring, end, env, row.age)[..., ring.frames.shape[-1] :]
         next_obs = jnp.concatenate([older, newest], -1)
-        since = (memory.ended - row.last) % cycle(keep)  # time limits, its own included
+        since = (ring.ended - row.last) % cycle(keep)  # time limits, its own included
         weight = jnp.where(limit & (since > keep), 0.0, weight)
-    return Batch(obs, first.action, reward, next_obs, row.terminated, discount, weight, index)
+    rest = row.terminated, discount, weight, index, first.legal, row.next_legal
+    return Batch(obs, first.action, reward, next_obs, *rest)
 
 
-def sample(memory: Memory, key: Array, count: int, gamma: Any, n_step: int = 1, goals: int = 0) -> Batch:
-    """`count` transitions, drawn uniformly; with `goals` k, of k + 1 of them k have goals of hindsight."""
+def everything(ring: Ring) -> tuple[Batch, Array]:
+    """Return all transitions by their places, [C N], and which of them are there, [C N]: what a model is fitted to.
+
+    A transition keeps its place until it is overwritten: so its place is a number that it can be told by.
+    """
+    index = jnp.arange(ring.places)
+    return take(ring, index, 1.0), index // ring.words.shape[1] < ring.size
+
+
+def sample(ring: Ring, key: Array, count: int, gamma: Any, n_step: int = 1, goals: int = 0) -> Batch:
+    """Draw `count` transitions, uniformly; with `goals` k, k of k + 1 of them get goals of hindsight."""
     if not goals:
-        return take(memory, draw(memory, key, count), gamma, n_step)
+        return take(ring, draw(ring, key, count), gamma, n_step)
     k_draw, k_goal = jax.random.split(key)
-    return hindsight.relabel(memory, take(memory, draw(memory, k_draw, count), gamma), k_goal, goals)
+    return hindsight.relabel(ring, take(ring, draw(ring, k_draw, count), gamma), k_goal, goals)
 
 
-def _stacked(memory: Memory, slot: Array, env: Array, age: Array) -> Array:
-    """Observations [B, H, W, K F]: frames before the episode's first are its first again."""
-    back = jnp.minimum(jnp.arange(memory.stack - 1, -1, -1), age[:, None])
-    frames = memory.frames[(slot[:, None] - back) % memory.words.shape[0], env[:, None]]
-    return jnp.concatenate([frames[:, i] for i in range(memory.stack)], -1)
+def normalised(batch: Batch, moments: Moments | Off) -> Batch:
+    """Scale the observations of a batch by the running statistics: the replay holds them as they came."""
+    return batch._replace(obs=moments.normalise(batch.obs), next_obs=moments.normalise(batch.next_obs))
+
+
+def _stacked(ring: Ring, slot: Array, env: Array, age: Array) -> Array:
+    """Return observations [B, H, W, K F]: frames before the episode's first are its first again."""
+    back = jnp.minimum(jnp.arange(ring.stack - 1, -1, -1), age[:, None])
+    frames = ring.frames[(slot[:, None] - back) % ring.words.shape[0], env[:, None]]
+    return jnp.concatenate([frames[:, i] for i in range(ring.stack)], -1)

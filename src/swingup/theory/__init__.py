@@ -1,1 +1,1 @@
-"""Finite MDPs, exactly: Bellman operators, solutions, and fitted iteration."""
+"""Finite MDPs are solved exactly here: Bellman operators, solutions, and fitted iteration."""

@@ -1,4 +1,4 @@
-"""Bellman operators on finite MDPs, and iteration to a fixed point.
+"""Bellman operators act on the values of finite MDPs, and are iterated to a fixed point.
 
 They are written with what NumPy and JAX arrays share, so that they serve proofs in float64 and compiled programs
 alike. V is [S], Q is [S, A], a policy π(a|s) is [S, A].
@@ -18,7 +18,9 @@ from swingup.tables import sizes
 
 
 def process(env: VecEnv, gamma: Array | float) -> MDP:
-    """The environment's own P, R and μ as JAX arrays, with this γ. Raises `ConfigError` where it has none to show."""
+    """Return the environment's own P, R and μ as JAX arrays, with this γ. Raises `ConfigError` where it has none to
+    show.
+    """
     sizes(env)
     found = env.mdp
     if found is None:
@@ -31,7 +33,7 @@ def process(env: VecEnv, gamma: Array | float) -> MDP:
 
 
 def lookahead(mdp: MDP, v: Any) -> Any:
-    """r(s, a) + γ Σ_s' P(s'|s, a) V(s'), where terminal states count 0: [S, A]."""
+    """Return r(s, a) + γ Σ_s' P(s'|s, a) V(s'), where terminal states count 0: [S, A]."""
     return mdp.expected_reward + mdp.gamma * mdp.transition @ (v * (1 - mdp.terminal))
 
 
@@ -56,7 +58,7 @@ def optimality_q(mdp: MDP, q: Any) -> Any:
 
 
 class Iteration(NamedTuple):
-    """What repeated application of a map did."""
+    """An iteration records what repeated application of a map did."""
 
     point: np.ndarray  # the last iterate
     iterates: list[np.ndarray]  # all of them, the first included
@@ -65,7 +67,7 @@ class Iteration(NamedTuple):
 
     @property
     def modulus(self) -> float:
-        """The largest ratio of two neighbouring differences: at most β for a contraction with modulus β."""
+        """Return the largest ratio of two neighbouring differences: at most β for a contraction with modulus β."""
         before, after = self.steps[:-1], self.steps[1:]
         large = before > 1e-9 * max(1.0, float(np.abs(self.point).max()))  # below it is rounding
         return float((after[large] / before[large]).max()) if large.any() else 0.0
@@ -74,7 +76,7 @@ class Iteration(NamedTuple):
 def fixed_point(
     f: Callable[[Any], Any], x: Any, *, tolerance: float = 1e-12, limit: int = 100_000, huge: float = 1e12
 ) -> Iteration:
-    """x_{i+1} = f(x_i), until neighbours differ by at most `tolerance` (sup norm), or grow beyond `huge`.
+    """Repeat x_{i+1} = f(x_i), until neighbours differ by at most `tolerance` (sup norm), or grow beyond `huge`.
 
     For a contraction with modulus β the limit is the only fixed point, ‖x_{i+1} - x_i‖ <= β^i ‖x_1 - x_0‖, and the
     last iterate is at most β / (1 - β) times the last difference away from it (Banach 1922).

@@ -1,4 +1,4 @@
-"""Exact answers for finite MDPs, in NumPy and float64: what every algorithm is tested against.
+"""Finite MDPs have exact answers, in NumPy and float64: what every algorithm is tested against.
 
 V is [S], Q is [S, A], a policy π(a|s) is [S, A]. With γ = 1 a policy must reach a terminal state from everywhere.
 """
@@ -14,7 +14,7 @@ from swingup.theory.bellman import evaluate_q, evaluate_v, fixed_point, lookahea
 
 
 def uniform(mdp: MDP) -> np.ndarray:
-    """The policy that takes all actions equally often: [S, A]."""
+    """Return the policy that takes all actions equally often: [S, A]."""
     return np.full((mdp.num_states, mdp.num_actions), 1 / mdp.num_actions)
 
 
@@ -28,7 +28,7 @@ def greedy(q: np.ndarray) -> np.ndarray:
 
 
 def epsilon_greedy(q: np.ndarray, epsilon: float) -> np.ndarray:
-    """Greedy with probability 1 - ε, else uniform: [S, A]."""
+    """Be greedy with probability 1 - ε, else uniform: [S, A]."""
     return (1 - epsilon) * greedy(q) + epsilon / q.shape[-1]
 
 
@@ -38,11 +38,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return z / z.sum(-1, keepdims=True)
 
 
-# --- Of one policy -----------------------------------------------------------------------------------------
+# --- What holds of one policy ------------------------------------------------------------------------------
 
 
 def chain_of(mdp: MDP, policy: np.ndarray) -> np.ndarray:
-    """P_π(s, s'), the way from state to state while the episode goes on: [S, S]; what leads to its end is missing."""
+    """Return P_π(s, s'), the probability that the policy goes from s to s' in one env step and the episode goes on:
+    [S, S].
+    """
     following = np.einsum("sa,sat->st", policy, mdp.transition)
     return following * ~mdp.terminal * ~mdp.terminal[:, None]
 
@@ -86,21 +88,22 @@ def _solve(mdp: MDP, policy: np.ndarray, b: np.ndarray, transpose: bool = False)
     return np.linalg.solve(matrix.T if transpose else matrix, b)
 
 
-# --- Of the best policy ------------------------------------------------------------------------------------
+# --- What holds of the best policy -------------------------------------------------------------------------
 
 
 def optimal_value(mdp: MDP) -> np.ndarray:
-    """V*, by value iteration: [S]."""
+    """Return V*, by value iteration: [S]."""
     return fixed_point(lambda v: optimality_v(mdp, v), np.zeros(mdp.num_states)).point
 
 
 def optimal_action_value(mdp: MDP) -> np.ndarray:
-    """Q*: [S, A]."""
+    """Return Q*: [S, A]."""
     return lookahead(mdp, optimal_value(mdp))
 
 
 def optimal_by_policies(mdp: MDP) -> np.ndarray:
-    """V*, by policy iteration (Howard 1960): evaluate a policy exactly, act greedily, until nothing changes: [S].
+    """Return V*, by policy iteration (Howard 1960): evaluate a policy exactly, act greedily, until nothing changes:
+    [S].
 
     It needs γ < 1, or a first policy that ends everywhere: it begins with the uniform one.
     """
@@ -135,7 +138,7 @@ def optimal_by_linear_program(mdp: MDP) -> np.ndarray:
 
 
 def deterministic_policies(mdp: MDP) -> Iterator[np.ndarray]:
-    """All A^S of them, each [S, A]: for brute force on very small MDPs."""
+    """Return all A^S of them, each [S, A]: for brute force on very small MDPs."""
     for actions in np.ndindex(*[mdp.num_actions] * mdp.num_states):
         yield np.eye(mdp.num_actions)[list(actions)]
 
@@ -144,7 +147,7 @@ def deterministic_policies(mdp: MDP) -> Iterator[np.ndarray]:
 
 
 class Residuals(NamedTuple):
-    """Both sides of the four Bellman equations, subtracted; 0 at the solution."""
+    """Both sides of the four Bellman equations are subtracted; the differences are 0 at the solution."""
 
     v: np.ndarray  # V - T^π V: [S]
     q: np.ndarray  # Q - T^π Q: [S, A]
@@ -153,7 +156,7 @@ class Residuals(NamedTuple):
 
 
 def residuals(mdp: MDP, policy: np.ndarray, v: np.ndarray, q: np.ndarray) -> Residuals:
-    """The four Bellman residuals of V and Q."""
+    """Return the four Bellman residuals of V and Q."""
     return Residuals(
         v - evaluate_v(mdp, policy, v),
         q - evaluate_q(mdp, policy, q),
@@ -178,7 +181,7 @@ def mean_squared_bellman_error(mdp: MDP, q: np.ndarray, weight: np.ndarray | Non
 
 
 class Trajectory(NamedTuple):
-    """One way that an episode can go."""
+    """A trajectory is one way that an episode can go."""
 
     states: tuple[int, ...]  # s_0 .. s_T
     actions: tuple[int, ...]  # a_0 .. a_{T-1}
@@ -187,7 +190,7 @@ class Trajectory(NamedTuple):
 
 
 def trajectories(mdp: MDP, policy: np.ndarray, horizon: int) -> Iterator[Trajectory]:
-    """All that are possible up to a terminal state, or to `horizon` env steps; their probabilities sum to 1."""
+    """List all that are possible up to a terminal state, or to `horizon` env steps; their probabilities sum to 1."""
 
     def go(t: Trajectory) -> Iterator[Trajectory]:
         s = t.states[-1]

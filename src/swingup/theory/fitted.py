@@ -1,4 +1,4 @@
-"""Bellman's equations with fewer weights than states: fitted value iteration, semi-gradients, and where both lead.
+"""Bellman's equations have fewer weights than states here: fitted value iteration, semi-gradients, and where both lead.
 
 A fit that is linear in its data is a matrix M [S, S]: the values (M y)(s) that it gives back for the targets y(s').
 Terminal states have the value 0: give them features of 0, or no group. Weights w are flat, [P], and `q` is a function
@@ -35,7 +35,7 @@ def least_squares(features: np.ndarray, weight: np.ndarray | None = None) -> np.
 
 
 def aggregation(groups: Any) -> np.ndarray:
-    """The mean of the targets within each group of states, `groups` [S]: [S, S]; a group below 0 gives the value 0.
+    """Fit the mean of the targets within each group of states, `groups` [S]: [S, S]; a group below 0 gives the value 0.
 
     >>> aggregation([0, 0, 1, -1])
     array([[0.5, 0.5, 0. , 0. ],
@@ -49,7 +49,7 @@ def aggregation(groups: Any) -> np.ndarray:
 
 
 def interpolation(place: Any, knots: Any) -> np.ndarray:
-    """Targets of the states `knots`, and straight lines between them for states at other places [S]: [S, S].
+    """Return targets of the states `knots`, and straight lines between them for states at other places [S]: [S, S].
 
     Places of the knots increase; a state beyond the first or the last knot takes its value.
 
@@ -68,7 +68,7 @@ def interpolation(place: Any, knots: Any) -> np.ndarray:
 
 
 def expansion(fit: np.ndarray) -> float:
-    """‖M‖, the most by which a fit lengthens the sup norm: its largest row sum of moduli.
+    """Return ‖M‖, the most by which a fit lengthens the sup norm: its largest row sum of moduli.
 
     At most 1 for an averager (Gordon 1995), whose every value is a mean of targets and constants.
     """
@@ -87,7 +87,7 @@ def fitted_value_iteration(mdp: MDP, fit: np.ndarray, v: np.ndarray, **options: 
 
 
 def averager_bound(mdp: MDP, fit: np.ndarray) -> float:
-    """‖M V* - V*‖ / (1 - γ): as far from V* (sup norm) as fitted value iteration can end with an averager.
+    """Return ‖M V* - V*‖ / (1 - γ): as far from V* (sup norm) as fitted value iteration can end with an averager.
 
     For its limit V is V = M T* V, so ‖V - V*‖ <= ‖M T* V - M T* V*‖ + ‖M V* - V*‖ <= γ ‖V - V*‖ + ‖M V* - V*‖.
     With ε the distance of V* to the nearest fixed point of M, ‖M V* - V*‖ <= 2ε: it is never above the
@@ -103,13 +103,13 @@ def averager_bound(mdp: MDP, fit: np.ndarray) -> float:
 
 
 def equally(mdp: MDP) -> np.ndarray:
-    """How often each pair is trained on, if all that are not terminal are met equally often: [S, A]."""
+    """Return how often each pair is trained on, if all that are not terminal are met equally often: [S, A]."""
     alive = np.repeat(~mdp.terminal[:, None], mdp.num_actions, 1)
     return alive / alive.sum()
 
 
 def backup(mdp: MDP, q: Array) -> Array:
-    """T* Q as the T^π Q of its own greedy policy, with the derivatives of that: [S, A].
+    """Return T* Q as the T^π Q of its own greedy policy, with the derivatives of that: [S, A].
 
     JAX's derivative of a maximum divides by the number of entries that compare equal to it. In a long program compiled
     without optimisation some of our derivatives were NaN by that way, and none are by this.
@@ -120,7 +120,7 @@ def backup(mdp: MDP, q: Array) -> Array:
 def semi_gradient(
     mdp: MDP, q: Callable[[Array], Array], w: Array, weight: Any, target: Array | None = None
 ) -> Array:
-    """The expected update of Q-learning with a function, over the pairs' `weight` d [S, A]: [P].
+    """Return the expected update of Q-learning with a function, over the pairs' `weight` d [S, A]: [P].
 
         g(w) = Σ_sa d(s, a) (E[r + γ max_a' Q_u(s', a')] - Q_w(s, a)) ∇Q_w(s, a)
 
@@ -133,7 +133,7 @@ def semi_gradient(
 
 
 def residual_gradient(mdp: MDP, q: Callable[[Array], Array], w: Array, weight: Any) -> Array:
-    """Minus the whole gradient of ½ Σ_sa d(s, a) ((T* Q_w)(s, a) - Q_w(s, a))²: [P] (Baird 1995)."""
+    """Return minus the whole gradient of ½ Σ_sa d(s, a) ((T* Q_w)(s, a) - Q_w(s, a))²: [P] (Baird 1995)."""
 
     def loss(w: Array) -> Array:
         values = q(w)
@@ -143,7 +143,8 @@ def residual_gradient(mdp: MDP, q: Callable[[Array], Array], w: Array, weight: A
 
 
 def jacobian_asymmetry(field: Callable[[Array], Array], w: Array) -> Array:
-    """‖J - J'‖ / 2‖J‖ (Frobenius) of the Jacobian J of a field at w: 0 for every gradient, 1 for a pure rotation.
+    """Return ‖J - J'‖ / 2‖J‖ (Frobenius) of the Jacobian J of a field at w: 0 for every gradient, 1 for a pure
+    rotation.
 
     The Jacobian of a gradient is a Hessian, which is symmetric; so a field with asymmetry is the gradient of nothing.
 

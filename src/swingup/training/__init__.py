@@ -1,1 +1,1 @@
-"""The loop around every algorithm: on the device, on the host, for all seeds at once."""
+"""The loop around every algorithm runs on the device or on the host, for all seeds at once."""

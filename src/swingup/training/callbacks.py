@@ -1,15 +1,16 @@
-"""What happens between chunks: a progress line, a CSV file, evaluations, checkpoints, a tidy stop.
+"""Between chunks come a progress line, a CSV file, evaluations, checkpoints, a tidy stop.
 
 A callback is any callable that takes a `Progress`. Those here are given to `driver.run` in an order that
 matters: evaluations add a column before the log writes it, and the stop saves what all others have seen.
 """
 
 import math
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -27,7 +28,9 @@ class Stopped(SwingupError):
 
 
 class Evaluate:
-    """Adds `eval/return`, the greedy policy's mean return on fresh environments, every `interval` iterations."""
+    """This callback adds `eval/return`, the greedy policy's mean return on fresh environments, every `interval`
+    iterations.
+    """
 
     def __init__(self, returns: Callable[[Any, int], np.ndarray], interval: int):
         self.returns, self.interval = returns, interval
@@ -40,7 +43,7 @@ class Evaluate:
 
 
 class Checkpoint:
-    """Saves every `interval` iterations, and at the end."""
+    """This callback has the state saved every `interval` iterations, and at the end."""
 
     def __init__(self, save: Callable[[Progress], None], interval: int):
         self.save, self.interval = save, interval
@@ -51,7 +54,7 @@ class Checkpoint:
 
 
 class StopOnSignal:
-    """Ctrl-C and SIGTERM: end the chunk, save, raise `Stopped`. A second signal ends the process at once."""
+    """Ctrl-C and SIGTERM are answered after the chunk: save, raise `Stopped`. A second signal ends all at once."""
 
     def __init__(self, save: Callable[[Progress], None]):
         self.save, self.signum, self.previous, self.env_steps = save, 0, {}, 0
@@ -75,15 +78,15 @@ class StopOnSignal:
         self.check()
 
     def check(self) -> None:
-        """The same after training, which is saved."""
+        """Do the same after training, which is saved."""
         if self.signum:
             raise Stopped(self.signum, self.env_steps)
 
 
 class Console:
-    """One live line on a terminal, a plain line now and then elsewhere."""
+    """A terminal shows one live line with a bar, everything else gets a plain line now and then."""
 
-    def __init__(self, stream: Any = None, every_seconds: float = 10.0):
+    def __init__(self, stream: TextIO | None = None, every_seconds: float = 10.0):
         self.stream = stream or sys.stdout
         self.live = self.stream.isatty()
         self.every_seconds = 0.1 if self.live else every_seconds
@@ -98,7 +101,8 @@ class Console:
         self.before = now
         line = self.line(p)
         if self.live:
-            self.stream.write(f"\r\x1b[2K{line}" + ("\n" if last else ""))
+            shown = with_bar(line, p.iteration / p.iterations, shutil.get_terminal_size().columns)
+            self.stream.write(f"\r\x1b[2K{shown}" + ("\n" if last else ""))
         else:
             self.stream.write(line + "\n")
         self.stream.flush()
@@ -117,3 +121,18 @@ class Console:
             f"   {rate * per_iteration * seeds:>9,.0f} env steps/s   return {mean:>8.2f}{over}"
             f"   {int(left) // 60}:{int(left) % 60:02d} left"
         )
+
+
+def with_bar(line: str, share: float, columns: int) -> str:
+    """Put a bar before a line, as wide as a terminal has room for; what does not fit into one row of it is cut.
+
+    >>> with_bar("12 env steps", 0.5, 40)
+    '[########         ]  50 %  12 env steps'
+    >>> with_bar("12 env steps", 0.5, 20), with_bar("12 env steps", 0.5, 9)
+    ('12 env steps', '12 env s')
+    """
+    room = min(30, columns - 1 - len(line) - len("[]  50 %  "))
+    if room < 10:
+        return line[: columns - 1]
+    full = int(share * room)
+    return f"[{'#' * full:<{room}}] {share:4.0%}".replace("%", " %") + f"  {line}"

@@ -1,32 +1,48 @@
-"""Where the seconds of a run go."""
+"""A clock says where the seconds of a run go."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+class Stopwatch:
+    """A stopwatch adds up the seconds of the `with` blocks that it measures, by a monotonic clock."""
+
+    def __init__(self):
+        self.seconds, self.began = 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self.began
 
 
 @dataclass
 class Clock:
-    """Seconds, by what they were spent on; durations come from a monotonic clock."""
+    """A clock has a stopwatch for each thing that a run spends seconds on."""
 
-    compile_seconds: float = 0.0
-    run_seconds: float = 0.0
-    warmup_seconds: float = 0.0  # of run_seconds, on the host: before the first iteration
-    env_seconds: float = 0.0  # of run_seconds, on the host
-    act_seconds: float = 0.0
-    update_seconds: float = 0.0
+    compiling: Stopwatch = field(default_factory=Stopwatch)
+    running: Stopwatch = field(default_factory=Stopwatch)
+    warming_up: Stopwatch = field(
+        default_factory=Stopwatch
+    )  # of running, on the host: before the first iteration
+    stepping: Stopwatch = field(default_factory=Stopwatch)  # of running, on the host: environments
+    acting: Stopwatch = field(default_factory=Stopwatch)
+    updating: Stopwatch = field(default_factory=Stopwatch)
+
+    @property
+    def compile_seconds(self) -> float:
+        return self.compiling.seconds
+
+    @property
+    def run_seconds(self) -> float:
+        return self.running.seconds
+
+    @property
+    def warmup_seconds(self) -> float:
+        return self.warming_up.seconds
 
     def split(self) -> dict[str, float]:
-        """On the host: the seconds of stepping environments, of acting, of updates."""
-        parts = {name: getattr(self, name) for name in ("env_seconds", "act_seconds", "update_seconds")}
-        return {name: round(x, 3) for name, x in parts.items()} if self.env_seconds else {}
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the duration of a block to `name`."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
+        """Return the seconds of stepping environments, of acting and of updates, on the host."""
+        parts = {"env_seconds": self.stepping, "act_seconds": self.acting, "update_seconds": self.updating}
+        return {name: round(x.seconds, 3) for name, x in parts.items()} if self.stepping.seconds else {}

@@ -1,16 +1,16 @@
-"""The loop around every algorithm: compile a chunk of iterations, run it for all seeds at once, look, repeat.
+"""The loop around every algorithm has four parts: compile a chunk of iterations, run it for all seeds at once, look,
+repeat.
 
 Nothing is called back from inside compiled code: callbacks act between chunks. The number of iterations in a
 chunk is a run-time argument, so one compilation serves every length, and neither the chunk size nor the
 logging interval can change a number.
 """
 
-import math
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,15 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from swingup.errors import EnvironmentFault
-from swingup.protocols import Algorithm, VecEnv, env_steps
+from swingup.envs import check_players
+from swingup.errors import EnvironmentFault, NonFiniteError
+from swingup.protocols import Algorithm, Replaying, VecEnv, env_steps
 from swingup.replay import capacity, ring
 from swingup.rollout import nonfinite
 from swingup.training.clock import Clock
-from swingup.training.finite import check_finite
+from swingup.training.finite import faults, stop
 from swingup.training.host_loop import Loop
-from swingup.training.parallel import axes, mesh_of, over_seeds, part, place, shard
+from swingup.training.parallel import axes, kept, mesh_of, over_seeds, part, place, place_shapes, shard
 from swingup.training.warmup import warm_up
 from swingup.types import State
 
@@ -35,7 +36,7 @@ CHUNK = 512  # iterations that one call of compiled code may run; the size of it
 
 
 class Progress(NamedTuple):
-    """What a callback sees after a chunk. It may read everything; it must not alter anything."""
+    """A callback sees this after a chunk. It may read everything; it must not alter anything."""
 
     algo: Algorithm
     env: VecEnv
@@ -50,12 +51,12 @@ Callback = Callable[[Progress], None]
 
 
 def root_key(seed: int, purpose: str) -> Array:
-    """The key of one consumer: the seed's root key, folded with the consumer's name."""
+    """Return the key of one consumer: the seed's root key, folded with the consumer's name."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
 def root_keys(seeds: Sequence[int], purpose: str) -> Array:
-    """`root_key` of every seed, [S], in one call: the same bits."""
+    """Return the `root_key` of every seed, [S], in one call: the same bits."""
     words = np.array(seeds, np.uint64).astype(np.uint32)
     return _root_keys(words, np.uint32(zlib.crc32(purpose.encode())))
 
@@ -66,11 +67,13 @@ def _root_keys(seeds: Array, purpose: Array) -> Array:
 
 
 def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
-    """The training states of all seeds, stacked along a leading axis [S].
+    """Return the training states of all seeds, stacked along a leading axis [S].
 
     A stateful environment is not touched, so this is traceable and gives shapes by `jax.eval_shape`; `begin` also
-    resets it and does the warm-up. Raises `ConfigError` if the replays do not fit in memory.
+    resets it and does the warm-up. Raises `ConfigError` if the replays do not fit in memory, and for a game for two if
+    the algorithm plays alone.
     """
+    check_players(algo, env)
     capacity.check_room(algo, env, len(seeds))
     keys = root_keys(seeds, "train")
     if env.stateful:
@@ -80,24 +83,24 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
 
 
 def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | None = None) -> State:
-    """What `run` starts from: `init`, environments that are reset, replays that hold their warm-up.
+    """Return what `run` starts from: `init`, environments that are reset, replays that hold their warm-up.
 
     On the device, another core compiles meanwhile the chunk that `run` needs. The clock learns what was compiling and
     what, of a warm-up on the host, was running. Raises `ConfigError` if the replays do not fit in memory.
     """
     clock = clock or Clock()
-    with clock.measure("compile_seconds"):
+    with clock.compiling:
         if env.jittable:
             return _begin_on_device(algo, env, seeds)
-        state = init(algo, env, seeds)
         if not env.stateful:
-            return state
-        state = restart(env, jax.block_until_ready(state), seeds, 0)
+            return init(algo, env, seeds)
+        obs = _first(env, seeds, 0)  # before `init`: only then it can be told whether actions are forbidden
+        state = jax.block_until_ready(init(algo, env, seeds))
+        state = state._replace(actor=state.actor._replace(obs=obs))
     if not env_steps(algo, 0):
         return state
     try:
-        replaying: Any = algo  # for it has a warm-up
-        return warm_up(replaying, env, state, root_keys(seeds, "warm-up"), clock)
+        return warm_up(cast(Replaying, algo), env, state, root_keys(seeds, "warm-up"), clock)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "stopped in the warm-up: nothing was learnt yet, so nothing is saved"
@@ -105,37 +108,30 @@ def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | Non
 
 
 def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
-    """`init`; and meanwhile, on another core, compile the chunk that `run` needs.
-
-    It is called on zeros for no iterations: then it need not wait for the state that `init` compiles for.
-    """
-    shapes, mesh = jax.eval_shape(lambda: init(algo, env, seeds)), mesh_of(len(seeds))
-
-    def zeros(x):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            bits: Any = np.zeros((*x.shape, 2), np.uint32)
-            return jax.random.wrap_key_data(bits)
-        return np.zeros(x.shape, x.dtype)
-
+    """Call `init`; meanwhile, on another core, compile from shapes alone the chunk that `run` needs."""
+    shapes = jax.eval_shape(lambda: init(algo, env, seeds))
     with ThreadPoolExecutor(1) as pool:
         state = pool.submit(init, algo, env, seeds)
-        if sum(math.prod(x.shape) for x in jax.tree.leaves(shapes)) < 10**7:  # not twice a large replay
-            none = place(jax.tree.map(zeros, shapes), mesh)
-            _device_chunk(algo, none, jnp.int32(0), env=env, chunk=CHUNK, mesh=mesh)
+        program(algo, env, place_shapes(shapes, mesh_of(len(seeds))), CHUNK)
         return jax.block_until_ready(state.result())
 
 
 def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
-    """A state after `done` iterations whose environments begin anew, where these live on the host."""
+    """Return a state after `done` iterations whose environments begin anew, where these live on the host."""
     if not env.stateful:
         return state
-    parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
-    keys = root_keys(seeds, f"environments from iteration {done}")
-    obs = np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
+    obs = _first(env, seeds, done)
     learner, memory = state.learner, jax.tree.map(jnp.zeros_like, state.actor.memory)
     if done:
-        learner = ring.in_memories(jax.jit(jax.vmap(ring.interrupt), donate_argnums=0), learner)
+        learner = ring.in_rings(jax.jit(jax.vmap(ring.interrupt), donate_argnums=0), learner)
     return state._replace(learner=learner, actor=state.actor._replace(obs=obs, memory=memory))
+
+
+def _first(env: VecEnv, seeds: Sequence[int], done: int) -> np.ndarray:
+    """Reset the environments of all seeds, which are stateful: the first observations [S, N, ...]."""
+    parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
+    keys = root_keys(seeds, f"environments from iteration {done}")
+    return np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
 
 
 @partial(jax.jit, static_argnames="env")
@@ -157,38 +153,39 @@ def run(
     chunk: int = CHUNK,
     every: Sequence[int] = (),
     callbacks: Sequence[Callback] = (),
+    settings: Callable[[Algorithm, int], Algorithm] | None = None,
     clock: Clock | None = None,
+    diverged: Callable[[NonFiniteError], None] = stop,
 ) -> State:
-    """Advance `state` [S], which is consumed, from iteration `done` to `iterations`.
+    """Train `state` [S], which is consumed, from iteration `done` to `iterations`.
 
-    Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run saves
-    and evaluates at the same points; and in between after `chunk` iterations or about a second, so that a
-    slow run shows its progress and can be stopped. Raises `NonFiniteError` when a NaN or infinity appears, and the
-    `EnvironmentFault` of an environment on the host: once callbacks have seen the iterations that were complete, and
-    with a `Progress` after the last of them. Callbacks may raise to stop.
+    Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run does the same;
+    and in between after `chunk` iterations or about a second. They may raise. `settings(algo, done)` may change floats
+    of the next chunk. `diverged` is called with the error of each row that is not finite: it raises, or the others go
+    on as they would have. Raises an environment's `EnvironmentFault` once callbacks have seen what was complete.
     """
     clock = clock or Clock()
     before = clock.run_seconds
-    seeds = len(jax.tree.leaves(state)[0])
-    mesh = mesh_of(seeds)
-    state = place(state, mesh)
-    with clock.measure("compile_seconds"):
+    state = place(state, mesh_of(len(jax.tree.leaves(state)[0])))
+    with clock.compiling:
         if env.jittable:
-            advance = partial(_device_chunk, algo, env=env, chunk=chunk, mesh=mesh)
-            state, _ = advance(state, jnp.int32(0))  # no iterations: it compiles
+            advance = partial(kept(program(algo, env, state, chunk), mesh_of(len(state.key))), algo)
         else:
             advance = Loop(algo, env, state, clock)
     n, first, progress = 1, done, None
     fault: EnvironmentFault | None = None
     while done < iterations:
         n = min(n, iterations - done, chunk, *(k - done % k for k in every))
-        with clock.measure("run_seconds"):
+        if settings:
+            algo, advance = changed(advance, settings(algo, done))
+        with clock.running:
             state, metrics = advance(state, jnp.int32(n))
             metrics = {name: np.asarray(x)[:, :n] for name, x in metrics.items()}
         if isinstance(advance, Loop) and (fault := advance.fault):
             n = advance.complete
         if n:
-            check_finite(metrics, algo, done)
+            for error in faults(metrics, algo, done):
+                diverged(error)
             done += n
             progress = Progress(algo, env, done, iterations, state, metrics, clock)
             for callback in callbacks:
@@ -200,11 +197,26 @@ def run(
     return state
 
 
+def changed(advance: Any, algo: Algorithm) -> tuple[Algorithm, Any]:
+    """Return the settings, and what advances with them: they differ in the values of floats alone."""
+    return algo, advance.using(algo) if isinstance(advance, Loop) else partial(advance.func, algo)
+
+
+def program(algo: Algorithm, env: VecEnv, state: State, chunk: int) -> Callable[..., tuple[State, Any]]:
+    """Return the compiled program of a chunk, `(algo, state, n) -> (state, metrics)`.
+
+    `state` [S] is as `place` gives it, or the shapes of that. JAX keeps what it has compiled: a second call for states
+    of the same form returns at once.
+    """
+    mesh = mesh_of(len(state.key))
+    return _device_chunk.lower(algo, state, jnp.int32(0), env=env, chunk=chunk, mesh=mesh).compile()
+
+
 @partial(jax.jit, static_argnames=("env", "chunk", "mesh"), donate_argnames="state")
 def _device_chunk(
     algo: Algorithm, state: State, n: Array, *, env: VecEnv, chunk: int, mesh: Mesh | None
 ) -> tuple[State, Any]:
-    """Up to `chunk` iterations of all seeds in one program; `n`, how many, is known only when it runs.
+    """Run up to `chunk` iterations of all seeds in one program; `n`, how many, is known only when it runs.
 
     Settings are an argument and environments of one id are one object, so a second run that differs in
     floats alone compiles nothing.

@@ -1,4 +1,4 @@
-"""Environments on the host: the loop of one iteration in Python, for all seeds at once.
+"""Environments on the host need the loop of one iteration in Python, for all seeds at once.
 
 One call steps seeds x num_envs environments; `act` and `update` are the algorithm's own, compiled and vmapped
 over seeds. What happens, and with which keys, is what `algo.step` does for one seed.
@@ -28,7 +28,8 @@ Halves = tuple[list, list]  # a learner's leaves: what `act` reads, and the rest
 
 
 class Loop:
-    """Iterations of an algorithm for all seeds, compiled for states of one form; the clock learns where seconds went.
+    """The loop does iterations of an algorithm for all seeds, compiled for states of one form; the clock learns where
+    seconds went.
 
     With a replay the environments go on while an update runs: it is sent from a thread of its own, because JAX runs
     on a CPU what one thread sends in its order, and what acts meanwhile is one update behind.
@@ -38,25 +39,29 @@ class Loop:
         self.algo, self.env, self.clock = algo, env, clock
         self.rows = rows(env, len(state.key), algo.num_envs)
         self.draw, self.act, self.finish = self.compiled(state)
-        overlaps = algo.replay_size and env.stateful
+        overlaps = algo.replay_size and env.stateful and not algo.up_to_date
         self.worker = ThreadPoolExecutor(1) if overlaps else None
         self.behind, self.drawn = None, []
         self.fault: EnvironmentFault | None = None
         self.complete = 0
 
+    def using(self, algo: Algorithm) -> "Loop":
+        """Go on with settings that differ in the values of floats alone: nothing is compiled."""
+        self.algo, self.drawn = algo, []
+        return self
+
     def __call__(self, state: State, n: Array | int) -> tuple[State, dict[str, np.ndarray]]:
-        """`n` iterations, at least one: the state and metrics {name: [S, n]}. The state is consumed.
+        """Do `n` iterations, at least one: return the state and metrics {name: [S, n]}. The state is consumed.
 
         If an environment fails, `fault` is what it raised, `complete` is how many iterations were, and the state and
         metrics are those after the last of these: as they came if there is none.
         """
         learner, actor, key = state
         running, log, self.fault = None, [], None
-        recent: Any = actor.recent
-        key: Any = np.asarray(jax.random.key_data(key))
+        recent, bits = actor.recent, np.asarray(jax.random.key_data(key))
         for _ in range(int(n)):
-            with self.clock.measure("act_seconds"):
-                after, k_learn, k_env, noise = self.randomness(key)
+            with self.clock.acting:
+                after, k_learn, k_env, noise = self.randomness(bits)
             acting = self.algo.acting(learner) if self.behind is None else self.behind
             first = actor.obs if self.env.stacked else ()
             try:
@@ -64,8 +69,8 @@ class Loop:
             except EnvironmentFault as fault:
                 self.fault = fault
                 break
-            key = after
-            with self.clock.measure("update_seconds"):
+            bits = after
+            with self.clock.updating:
                 if running is not None:
                     learner, recent, metrics = running.result()
                     log.append(metrics)
@@ -74,16 +79,18 @@ class Loop:
                 running = self.update(learner, recent, rollout, k_learn, first)
                 if self.worker is None:
                     learner = running.result()[0]
-        with self.clock.measure("update_seconds"):
+        with self.clock.updating:
             if running is not None:
                 learner, recent, metrics = running.result()
                 log.append(metrics)
             names, self.complete = log[0] if log else (), len(log)
             metrics = {name: np.stack([np.asarray(row[name]) for row in log], 1) for name in names}
-        return State(learner, actor._replace(recent=recent), jax.random.wrap_key_data(key)), metrics
+        return State(
+            learner, actor._replace(recent=recent), jax.random.wrap_key_data(jax.numpy.asarray(bits))
+        ), metrics
 
     def compiled(self, state: State) -> tuple[Any, Any, Any]:
-        """The programs of `_draw`, `act_in` and `_finish`, compiled from shapes alone."""
+        """Compile the programs of `_draw`, `act_in` and `_finish`, from shapes alone."""
         algo, env, (learner, actor, key) = self.algo, self.env, state
         over = partial(over_seeds, algo, mesh_of(len(key)))
         bits, acting = np.asarray(jax.random.key_data(key)), algo.acting(learner)
@@ -96,8 +103,9 @@ class Loop:
         choice, _ = act.out_info
         obs = jax.tree.map(np.asarray, actor.obs)
         number = np.zeros(obs.shape[:2], np.float32)
-        step: Any = obs, obs, number, number > 0, number > 0, number, number.astype(np.int32)
-        row = Rollout(obs, choice.action, choice.extras, Step(*step), seen.legal)
+        counts = number, number.astype(np.int32)
+        step = Step._make((obs, obs, number, number > 0, number > 0, *counts, seen.legal))
+        row = Rollout(obs, choice.action, choice.extras, step, seen.legal)
         row = newest(row) if env.stacked else row
         rollout = jax.tree.map(lambda x: shape(x, add=algo.num_steps), row)
         update = over(partial(_finish, jax.tree.structure(learner)), donate_argnums=2)
@@ -106,7 +114,7 @@ class Loop:
         return draw, act, update.lower(algo, *arguments).compile()
 
     def randomness(self, key: np.ndarray) -> tuple[Any, Any, Any, Any]:
-        """The next iteration's keys and noise, drawn for several at once: thousands of small draws cost much."""
+        """Take the next iteration's keys and noise, drawn for several at once: thousands of small draws cost much."""
         if not self.drawn or not np.array_equal(self.drawn[0][0], key):
             after, *rest = jax.device_get(self.draw(self.algo, key))  # [S, several, ...]
             before = [key, *(after[:, i] for i in range(after.shape[1] - 1))]
@@ -116,21 +124,21 @@ class Loop:
         return self.drawn.pop(0)[1:]
 
     def seen(self, actor: Actor) -> Seen:
-        """What the policies of all seeds see now."""
+        """Return what the policies of all seeds see now."""
         state = actor.env_state
         return Seen(actor.obs, self.rows.legal(state), self.rows.world(state), actor.memory)
 
     def collect(self, learner: Any, actor: Actor, key: Any, noise: Any) -> tuple[Actor, Rollout]:
-        """T env steps in all environments: the actors after them, and the rollout [S, T, N]."""
+        """Do T env steps in all environments: return the actors after them, and the rollout [S, T, N]."""
         drawn, record = (), []
         if not self.env.stateful:
             drawn = self.rows.draw(jax.random.wrap_key_data(key), self.algo.num_steps)
         for t in range(self.algo.num_steps):
-            with self.clock.measure("act_seconds"):
+            with self.clock.acting:
                 seen = self.seen(actor)
                 choice, sent = self.act(self.algo, learner, seen, jax.tree.map(lambda x, t=t: x[:, t], noise))
                 sent = np.asarray(sent)  # waits for it
-            with self.clock.measure("env_seconds"):
+            with self.clock.stepping:
                 now = jax.tree.map(lambda x, t=t: x[t], drawn)
                 env_state, step = self.rows.step(actor.env_state, sent, now)
             row = Rollout(seen.obs, choice.action, choice.extras, step, seen.legal)
@@ -140,7 +148,7 @@ class Loop:
         return actor, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
 
     def update(self, learner: Any, recent: Any, rollout: Rollout, key: Any, first: Any) -> Any:
-        """A future of the learner, the recent returns and the metrics; it is done unless there is a worker."""
+        """Return a future of the learner, the recent returns and the metrics; it is done unless there is a worker."""
 
         def work() -> Any:
             kept, rest = halves(learner, self.algo.acting(learner))
@@ -154,7 +162,7 @@ class Loop:
 
 
 def shape(x: Any, drop: int | None = None, add: int | None = None) -> jax.ShapeDtypeStruct:
-    """The shape of an array [S, ...] without its axis `drop`, or with a second axis of length `add`."""
+    """Return the shape of an array [S, ...] without its axis `drop`, or with a second axis of length `add`."""
     axes = list(x.shape)
     if drop is not None:
         axes.pop(drop)
@@ -170,7 +178,9 @@ def halves(learner: Any, acting: Any) -> Halves:
 
 
 def _draw(env: VecEnv, count: int, algo: Algorithm, key: Array) -> Any:
-    """The keys of `count` iterations as bits, and the policy's noise [count, T, N, ...]: as `step` and `collect` do."""
+    """Draw the keys of `count` iterations in bits, and the policy's noise [count, T, N, ...]: as `step` and `collect`
+    do.
+    """
 
     def body(key, _):
         key, k_run, k_learn = keys(key)
@@ -181,7 +191,7 @@ def _draw(env: VecEnv, count: int, algo: Algorithm, key: Array) -> Any:
 
 
 def act_in(env: VecEnv, algo: Algorithm, learner: Any, seen: Seen, noise: Any = None) -> tuple[Choice, Array]:
-    """What the policy chooses, and its action in the environment's units."""
+    """Return what the policy chooses, and its action in the environment's units."""
     choice = algo.act(learner, seen, noise)
     return choice, to_env(env.action_space, choice.action)
 
@@ -195,7 +205,7 @@ def _finish(
     experience: tuple[Rollout, Any],
     key: Array,
 ) -> tuple[Any, Any, dict]:
-    """The update of one seed, and what is reported of it."""
+    """Return the update of one seed, and what is reported of it."""
     rollout, first = experience
     if not isinstance(first, tuple):
         rollout = restore(rollout, first)

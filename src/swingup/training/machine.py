@@ -1,4 +1,4 @@
-"""What the command line sets before JAX starts: threads, and the cache of compiled programs.
+"""The command line sets threads, and the cache of compiled programs, before JAX starts.
 
 Both are for speed alone. A number that the library prints does not depend on them.
 """
@@ -13,7 +13,7 @@ NARROW = 128  # widest hidden layer for which one thread is as fast as two
 
 
 def threads(algo: Any, seeds: int) -> str | None:
-    """The rule: one thread per device if layers are at most 128 wide or cores have seeds of their own.
+    """Say how many threads: one per device if layers are at most 128 wide or cores have seeds of their own.
 
     The matrix products of narrow networks are too small to share between threads: handing them over costs
     more than it saves (`benchmarks/speed.py` measures both). Else it is XLA's choice, all cores. So it is with noise
@@ -25,33 +25,38 @@ def threads(algo: Any, seeds: int) -> str | None:
 
 
 def cache_directory() -> Path:
-    """Where compiled programs are kept: $JAX_COMPILATION_CACHE_DIR, else below the user's cache directory."""
+    """Say where compiled programs are kept: $JAX_COMPILATION_CACHE_DIR, else below the user's cache directory."""
     if chosen := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swingup" / "jax"
 
 
 def devices(seeds: int) -> int:
-    """The rule: one CPU device per core, as long as each gets the same number of seeds.
+    """Say how many CPU devices: one per core, as long as each gets the same number of seeds.
 
     Seeds need nothing of each other, so two cores with half of the seeds each are twice as fast as one
     program that shares every small product between them.
     """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(n for n in range(1, cores + 1) if seeds % n == 0)
+    return max(n for n in range(1, cores() + 1) if seeds % n == 0)
 
 
-def set_up(algo: Any = None, seeds: int = 1) -> None:
+def cores() -> int:
+    """Say how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def set_up(algo: Any = None, seeds: int = 1, count: int | None = None) -> None:
     """Choose threads and devices, and turn the cache of compiled programs on. Call it before JAX computes.
 
-    The variable NPROC, which XLA reads for its number of threads, wins if it is set.
+    `count` is the number of CPU devices where a plan says it; by default `devices(seeds)`. The variable NPROC, which
+    XLA reads for its number of threads, wins if it is set.
     """
-    if algo is not None and (chosen := threads(algo, seeds)):
+    if algo is not None and (chosen := "1" if count and count > 1 else threads(algo, seeds)):
         os.environ.setdefault("NPROC", chosen)
     import jax
 
     with contextlib.suppress(RuntimeError):  # too late: JAX has computed already, and keeps what it has
-        jax.config.update("jax_num_cpu_devices", devices(seeds))
+        jax.config.update("jax_num_cpu_devices", count or devices(seeds))
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
     # By default only programs that compile for over a second are kept; ours are many and small.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,4 +1,4 @@
-"""The environments of all seeds as one: reset and stepped together, whether each seed has its own or a part of many."""
+"""The environments of all seeds are reset and stepped as one, whether each seed has its own or a part of many."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from swingup.types import Step
 
 
 class Rows(NamedTuple):
-    """`S` seeds with `N` environments each; every array has leading axes [S, N]."""
+    """These are `S` seeds with `N` environments each; every array has leading axes [S, N]."""
 
     reset: Callable[[Array], tuple[Any, Any]]  # keys [S]
     draw: Callable[[Array, int], Any]  # keys [S], T -> [T, S, N, ...]
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 
 
 def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
-    """The environments of all seeds. Raises `ConfigError` if they are not seeds x num_envs."""
+    """Return the environments of all seeds. Raises `ConfigError` if they are not seeds x num_envs."""
     if not env.stateful:  # pure: its state says which environments they are
         draw = jax.jit(jax.vmap(env.draw, (0, None), 1), static_argnums=1)
         over = [jax.jit(jax.vmap(f)) for f in (env.reset, env.step, env.legal, env.world)]

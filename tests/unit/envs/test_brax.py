@@ -1,4 +1,4 @@
-"""Brax environments: the true successor at episode ends, which Brax's own wrappers hide; starts; options."""
+"""Brax environments give the true successor at episode ends, which Brax's own wrappers hide; starts; options."""
 
 from typing import Any
 
@@ -106,6 +106,7 @@ def test_it_conforms(simple: Vec) -> None:
     assert [found.code for found in check_env(simple) if not found.note] == []
 
 
+@pytest.mark.slow
 def test_training_is_compiled_and_a_checkpoint_holds_the_physics(simple: Vec, tmp_path: Any) -> None:
     vec = simple
     algo = small("ppo", num_envs=3, num_steps=8)

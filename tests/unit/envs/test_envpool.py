@@ -1,4 +1,4 @@
-"""EnvPool behind our interface: no dead transition, seeds, parts, and Atari's frames and rewards."""
+"""EnvPool behind our interface has no dead transition; its seeds, parts, Atari frames and rewards are right."""
 
 import jax
 import numpy as np
@@ -148,7 +148,7 @@ def test_what_cannot_be_opened_says_what_to_do(name, says):
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setattr("swingup.envs.find_spec", lambda name: None)
+    monkeypatch.setattr("swingup.envs.suites.find_spec", lambda name: None)
     assert canonical("envpool:CartPole-v1") == "envpool:CartPole-v1"
     with pytest.raises(ConfigError, match=r"pip install 'swingup\[envpool\]'"):
         make("envpool:CartPole-v1", 2)

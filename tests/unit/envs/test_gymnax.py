@@ -1,4 +1,4 @@
-"""gymnax behind our interface against Gymnasium, transition by transition, and everything on the list.
+"""gymnax behind our interface does what Gymnasium does, transition by transition, and so does everything on the list.
 
 Both step from the same state with the same action; the state is taken from Gymnasium before each step, so
 float32 against float64 cannot grow into different trajectories. Where a state is closer than 1e-5 to a

@@ -1,4 +1,4 @@
-"""Environments on the device that answer in a wrong form: found while JAX traces them, before anything is trained."""
+"""JAX traces environments on the device before anything is trained, and finds there what has a wrong form."""
 
 import dataclasses
 from typing import Any, NamedTuple

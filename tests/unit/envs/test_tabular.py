@@ -1,4 +1,4 @@
-"""Finite MDPs as environments: Gymnasium's tables, frequencies of what is drawn, options, names."""
+"""Finite MDPs are environments: Gymnasium's tables, frequencies of what is drawn, options, names."""
 
 from typing import Any
 

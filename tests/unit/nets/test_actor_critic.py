@@ -1,4 +1,4 @@
-"""Networks: orthogonal weights, layers against NumPy and XLA, and the actor-critic's choices.
+"""Networks are tested: orthogonal weights, layers against NumPy and XLA, and the actor-critic's choices.
 
 Statistical tests compare with 6 standard errors in fewer than 100 places: false alarms below 1e-6.
 """

@@ -1,4 +1,4 @@
-"""Noisy networks against NumPy, by exact sums and by moments.
+"""Noisy networks are compared with NumPy, by exact sums and by moments.
 
 Moments are compared within 6 standard errors in fewer than 100 places: false alarms below 1e-6.
 """

@@ -1,4 +1,4 @@
-"""What an observation is: images by their shape, bytes by their bounds, and what is normalised."""
+"""Tests say what an observation is: images by their shape, bytes by their bounds, and what is normalised."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ from swingup.envs import make
 from swingup.errors import ConfigError
 from swingup.nets.actor_critic import CNN, ActorCritic, NatureCNN
 from swingup.nets.observations import check_body, features, image_shape, obs_moments, role, scale
-from swingup.nets.value_networks import Actor, Critic, QNetwork
+from swingup.nets.value_networks import ActorNetwork, Critic, QNetwork
 from swingup.normalise import Off
 from swingup.spaces import Box, Discrete
 
@@ -233,7 +233,7 @@ def networks(space: Box) -> dict[str, Any]:
     hidden = (32, 32)
     q = filled(lambda key: QNetwork(space, ACTIONS, hidden, "relu", dueling=True, key=key))
     critic = filled(lambda key: Critic(space, TORQUES, hidden, "relu", key=key))
-    actor = filled(lambda key: Actor(space, TORQUES, hidden, "relu", key=key))
+    actor = filled(lambda key: ActorNetwork(space, TORQUES, hidden, "relu", key=key))
     both = filled(lambda key: ActorCritic(space, ACTIONS, hidden, "tanh", key=key))
     return {
         "q": (q, lambda net, obs: net(obs)),

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import late, same_bits, small
 from swingup.envs import make
-from swingup.envs.adapters.host import HostVec, Outcome, Pool
+from swingup.envs.adapters.host import Answer, HostVec, Pool
 from swingup.replay.frames import pack, stacks, successors
 from swingup.spaces import Box, Discrete
 from swingup.training import driver
@@ -81,11 +81,11 @@ class Screens(Pool):
         self.age[rows], self.obs[rows] = 0, np.repeat(self.frames(len(rows)), 4, -1)
         return self.obs[rows].copy()
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         self.age += 1
         self.obs = np.concatenate([self.obs[..., 1:], self.frames(2)], -1)
         ended = self.age == 5 + np.arange(2)
-        return Outcome(self.obs.copy(), action - 1.0, ended & (self.age == 5), ended & (self.age > 5))
+        return Answer(self.obs.copy(), action - 1.0, ended & (self.age == 5), ended & (self.age > 5))
 
     def close(self) -> None: ...
 

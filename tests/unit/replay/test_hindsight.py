@@ -1,4 +1,4 @@
-"""Hindsight: goals from the same episode, not earlier, not beyond its end; rewards and ends of the new goal."""
+"""Hindsight takes goals from the same episode, not earlier, not beyond its end; rewards and ends are the new goal's."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ class World:
 def filled(seed: int, pieces: list[int], capacity: int = 22) -> tuple[World, Any]:
     """A ring that is overwritten, and now and then interrupted."""
     world = World(2, seed)
-    memory = ring.memory(world.env, capacity)
+    memory = ring.empty(world.env, capacity)
     for i, t in enumerate(pieces):
         memory = add(memory, world.play(t))
         if i % 5 == 3:
@@ -314,6 +314,7 @@ def test_both_loops_learn_the_same_with_hindsight() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.everything  # `benchmarks/goals.py` shows it, and more
 def test_bits_are_solved_with_hindsight_and_not_without() -> None:
     """Six flips are needed on average, and the last is free; without hindsight the goal is hardly ever met."""
     assert half_of(-flipped(4, SEEDS)) < 8

@@ -1,4 +1,6 @@
-"""The replay against a list of everything that ever happened: at the write head, at ends, with stacks of frames."""
+"""The replay is compared with a list of everything that ever happened: at the write head, at ends, with stacks of
+frames.
+"""
 
 import dataclasses
 from typing import Any
@@ -106,7 +108,7 @@ class World:
         }
 
 
-def check(world: World, memory: ring.Memory, n_step: int) -> None:
+def check(world: World, memory: ring.Ring, n_step: int) -> None:
     """Everything that can be drawn is what happened, and it is the newest part of it."""
     rows, n = memory.words.shape[:2]
     pushed, size = len(world.history[0]), int(memory.size)
@@ -139,7 +141,7 @@ def check(world: World, memory: ring.Memory, n_step: int) -> None:
 def test_what_is_drawn_is_what_happened(kind: str, n_step: int, seed: int, pieces: list[int]) -> None:
     """A whole history in a list; rings of 11 rows that are overwritten many times."""
     world = World(2, kind, seed)
-    memory = ring.memory(world.env, 22)
+    memory = ring.empty(world.env, 22)
     lasts = None if memory.lasts is None else jnp.zeros((40, *memory.lasts.shape[1:]), jnp.uint8)
     memory = dataclasses.replace(memory, lasts=lasts)
     for t in pieces:
@@ -154,7 +156,7 @@ def test_what_is_drawn_is_what_happened(kind: str, n_step: int, seed: int, piece
 def test_a_lost_last_frame_has_no_weight() -> None:
     """Where more time limits fall into the ring than it keeps last frames for, the oldest of them teach nothing."""
     world = World(1, "stack", 0, ends=0.0)
-    memory = ring.memory(world.env, 8)
+    memory = ring.empty(world.env, 8)
     assert memory.lasts is not None
     assert len(memory.lasts) == 1
     for _ in range(2):
@@ -177,7 +179,7 @@ def test_draws_are_uniform_over_what_is_there() -> None:
     from scipy import stats
 
     world = World(3, "stack", 1)
-    memory = ring.memory(world.env, 60)
+    memory = ring.empty(world.env, 60)
     for t in (5, 30):
         memory = add(memory, world.play(t))
         places = int(memory.size) * 3
@@ -193,7 +195,7 @@ def test_draws_are_uniform_over_what_is_there() -> None:
 def test_frames_are_stored_once() -> None:
     """One byte per pixel and env step: not a stack, nor a successor, of each."""
     world = World(2, "stack", 0)
-    memory = ring.memory(world.env, 10_000)
+    memory = ring.empty(world.env, 10_000)
     assert memory.frames is not None
     assert memory.lasts is not None
     assert memory.frames.nbytes <= 2 * 2 * (10_000 + 2 * 4)
@@ -203,7 +205,7 @@ def test_frames_are_stored_once() -> None:
 def test_bits_are_kept() -> None:
     """Words are the fields' own bits: also of NaN, infinities, -0, the smallest number and large integers."""
     world = World(1, "vector", 0)
-    memory = ring.memory(world.env, 4)
+    memory = ring.empty(world.env, 4)
     rollout = world.play(1)
     odd = np.array([[[np.float32(-0.0), np.inf, 1e-45]]], np.float32)
     big = np.array([[2**31 - 1]], np.int32)
@@ -243,7 +245,7 @@ def test_memory_is_reckoned_before_it_is_taken(kind: str) -> None:
     world = World(2, kind, 0)
     algo = DQN(num_envs=2, replay_size=50_000)
     reckoned = capacity.replay_bytes(algo, world.env)
-    taken = sum(x.nbytes for x in jax.tree.leaves(ring.memory(world.env, 50_000)))
+    taken = sum(x.nbytes for x in jax.tree.leaves(ring.empty(world.env, 50_000)))
     assert abs(reckoned - taken) <= 0.05 * taken
 
 
@@ -295,7 +297,7 @@ def test_sum_tree_never_finds_an_empty_leaf() -> None:
 def test_prioritised_draws_and_weights_follow_the_paper() -> None:
     """P(i) = p_i^α / Σ p^α, w_i = (size P(i))^-β / max w; and the weights undo the bias when β = 1."""
     errors = np.array([0.1, 0.5, 1.0, 4.0], np.float32)
-    p = priorities.priorities(4)
+    p = priorities.empty(4)
     p = priorities.enter(p, jnp.arange(4), jnp.zeros(0, jnp.int32))
     p = priorities.update(p, jnp.arange(4), errors, 0.6)
     chance = (errors + 1e-6) ** 0.6 / ((errors + 1e-6) ** 0.6).sum()
@@ -312,9 +314,9 @@ def test_prioritised_draws_and_weights_follow_the_paper() -> None:
 def test_new_transitions_get_the_highest_priority_and_the_head_none() -> None:
     """Against a dictionary: what was learnt from has |δ| + 1e-6 to the α, what is new the highest of all so far."""
     world, rng = World(2, "stack", 0), np.random.default_rng(1)
-    memory = ring.memory(world.env, 20)
+    memory = ring.empty(world.env, 20)
     rows = memory.words.shape[0]
-    p = priorities.priorities(rows * 2)
+    p = priorities.empty(rows * 2)
     expected: dict[int, float] = {}
     highest, pushed = 1.0, 0
     for t in (3, 7, 7):
@@ -340,11 +342,11 @@ def test_the_replay_under_vmap_is_each_seeds_own() -> None:
     """Two seeds side by side equal each alone, to the bit: writing, drawing, priorities."""
     worlds = [World(2, "vector", s) for s in range(2)]
     rollouts = [w.play(4) for w in worlds]
-    empty = ring.memory(worlds[0].env, 12)
+    empty = ring.empty(worlds[0].env, 12)
 
     def use(rollout, key):
         memory = ring.add(empty, rollout)
-        p = priorities.follow(priorities.of(empty), memory, 4)
+        p = priorities.empty(empty.places).admit(memory, 4)
         index = priorities.draw(p, key, 5)
         return ring.take(memory, index, 0.9, 2), ring.sample(memory, key, 5, 0.9)
 

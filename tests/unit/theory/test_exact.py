@@ -1,4 +1,4 @@
-"""Exact solutions on finite MDPs: the lecture's definitions and claims, item by item, against loops and each other.
+"""Exact solutions on finite MDPs are tested: the lecture's definitions and claims, item by item, against loops.
 
 Random MDPs come from hypothesis: a seed, sizes and a discount. Everything is NumPy in float64.
 """

@@ -1,4 +1,4 @@
-"""How a run on the host begins, and how it ends where an environment fails: resets, warm-up, what is handed over."""
+"""A run on the host begins with resets and a warm-up, and ends where an environment fails: what is handed over."""
 
 import gc
 import weakref
@@ -66,7 +66,7 @@ def _fresh():
     ),
 )
 def test_shapes_are_known_without_touching_the_environment(name: str) -> None:
-    """Of two seeds, as they are once it has begun: so a saved run is read without one env step or reset."""
+    """The shapes of two seeds are those of a run that has begun: a saved run is read without an env step or reset."""
     algo = small(name)
     env = wrap(Walk if name in ("ddpg", "td3", "sac") else Switch, 2 * algo.num_envs)
     shapes = jax.eval_shape(lambda: driver.init(algo, env, [0, 1]))
@@ -165,7 +165,7 @@ def test_a_keyboard_interrupt_ends_the_warm_up_and_says_so(monkeypatch: pytest.M
 
 
 def until_it_fails(name: str, seeds: list[int], calls: int) -> tuple[Any, CSVLog]:
-    """A run whose environments fail after so many calls once it has begun: the fault, and the log."""
+    """Train where environments fail after `calls` calls once the run has begun; return the fault, and the log."""
     algo = small(name, num_envs=2)
     env, log = wrap(Walk if name == "sac" else Switch, 2 * len(seeds)), CSVLog(None, seeds, 1)
     state = driver.begin(algo, env, seeds)

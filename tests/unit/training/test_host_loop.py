@@ -1,4 +1,4 @@
-"""Environments on the host: several seeds in one process, against single runs and against the device."""
+"""Environments on the host are tested with several seeds in one process, against single runs and against the device."""
 
 from functools import partial
 from typing import Any
@@ -115,7 +115,7 @@ def test_the_seconds_on_the_host_are_told_apart():
 
 
 def test_a_run_resumes_with_fresh_environments(tmp_path):
-    """The learner is what it was, bit for bit; the environments begin anew, as they cannot be saved."""
+    """The learner is what it was, bit for bit; the environments begin anew, because they cannot be saved."""
     algo = PPO(**SMALL)
     train = partial(swingup.train, algo, "gymnasium:CartPole-v1", seeds=2, episodes=2)
     first = train(env_steps=64, out=tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What the command line sets before JAX starts."""
+"""The command line sets some things before JAX starts, which are tested here."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What environments on the host answer: taken as it is, or refused with the field, the value and the cure.
+"""What environments on the host answer is taken as it is, or refused with the field, the value and the cure.
 
 A cast that loses something turns an environment into another one without a word: 0.9 becomes 0 under a space of
 bytes, 1e300 infinite, "False" true. So dtypes are compared each time, which costs next to nothing, and values only
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from swingup.errors import EnvironmentFault
-from swingup.spaces import FLOAT32_MAX, Discrete, Space
+from swingup.spaces import FLOAT32_MAX, Discrete, Space, choices
 
 BOOL = np.dtype(bool)
 GOALS = "achieved_goal", "desired_goal", "observation"
 
 
 class Observations:
-    """Observations of several environments as one new array [n, *shape] of the space's dtype.
+    """Turn the observations of several environments into one new array [n, *shape] of the space's dtype.
 
     `start` is the first value of a Gymnasium space that does not count from 0; ours does.
     """
@@ -28,7 +28,9 @@ class Observations:
         self.shape, self.counts = space.shape, isinstance(space, Discrete)
 
     def __call__(self, rows: Any) -> np.ndarray:
-        """Rows, an array of them, or a dictionary of arrays [n, ...] with goals. Raises `EnvironmentFault`."""
+        """Accept a list of observations, an array of them, or a dictionary of arrays [n, ...] with goals. Raises
+        `EnvironmentFault`.
+        """
         if self.parts is not None:
             rows = self._joined(rows) if isinstance(rows, dict) else [self._joined(row) for row in rows]
         try:
@@ -82,8 +84,10 @@ class Observations:
         )
 
     def _joined(self, obs: Any) -> np.ndarray:
-        """The parts of an observation with goals, one after the other; or of several, along the last axis."""
-        parts: Any = self.parts
+        """Join the parts of an observation with goals, one after the other; of several observations, along the last
+        axis.
+        """
+        parts = self.parts or {}
         if not isinstance(obs, dict) or set(obs) != set(parts):
             got = sorted(map(str, obs)) if isinstance(obs, dict) else type(obs).__name__
             raise EnvironmentFault(
@@ -100,8 +104,43 @@ class Observations:
         return np.concatenate(arrays, -1)
 
 
+class Masks:
+    """They are the actions that Gymnasium's environments allow: `info["action_mask"]` of `reset` and `step`.
+
+    An array of A zeros and ones, as in Gymnasium's Taxi and in PettingZoo. `rows` [n, A] are those of now, all True
+    where nothing was said; None until an environment has said something.
+    """
+
+    def __init__(self, space: Space, count: int, name: str):
+        self.space, self.count, self.name = space, count, name
+        self.rows: np.ndarray | None = None
+
+    def told(self, info: dict) -> bool:
+        """Say whether this tells of allowed actions that can be numbered."""
+        return isinstance(self.space, Discrete) and "action_mask" in info
+
+    def read(self, row: int, info: dict) -> None:
+        """Take over what is said of one environment. Raises `EnvironmentFault` for what is no mask."""
+        if not self.told(info):
+            if self.rows is not None:
+                self.rows[row] = True
+            return
+        mask, actions = np.asarray(info["action_mask"]), choices(self.space)
+        if mask.shape != (actions,) or mask.dtype.kind not in "biu" or np.any((mask != 0) & (mask != 1)):
+            raise EnvironmentFault(
+                f"{self.name}: info['action_mask'] has shape {mask.shape} and dtype {mask.dtype}: return {actions} "
+                "zeros and ones, one for each action",
+                "info",
+            )
+        if self.rows is None:
+            self.rows = np.ones((self.count, actions), bool)
+        self.rows[row] = mask
+
+
 def rewards(values: Any, count: int, name: str) -> np.ndarray:
-    """Rewards [n] float64, from numbers or arrays of size one. Raises `EnvironmentFault` where one is neither."""
+    """Return rewards [n] in float64, from numbers or arrays of size one. Raises `EnvironmentFault` where one is
+    neither.
+    """
     out = _flat(values, count)
     if out is None or out.dtype.kind not in "biuf":
         wrong = next((v for v in values if not _is_number(v)), values)
@@ -111,10 +150,10 @@ def rewards(values: Any, count: int, name: str) -> np.ndarray:
 
 
 def check_float32(reward: np.ndarray, total: np.ndarray, name: str) -> None:
-    """Raises `EnvironmentFault` where a reward, or the return of its episode, is too large for float32.
+    """Raise `EnvironmentFault` where a reward, or the return of its episode, is too large for float32.
 
-    Of numbers whose squares add up to less than 1e76 none is as large as 1e38, and what was added to one to get
-    another is less than twice that: so one product of the returns settles it, unless one is not finite.
+    Where the squares of the returns add up to less than 1e76, no return is as large as 1e38, and no reward is twice
+    that, because it takes one return to another. So one product settles it, unless a return is not finite.
     """
     if total.dot(total) < 1e76:
         return
@@ -128,7 +167,7 @@ def check_float32(reward: np.ndarray, total: np.ndarray, name: str) -> None:
 
 
 def flags(terminated: Any, truncated: Any, name: str) -> np.ndarray:
-    """Both [2, n], from bools, the integers 0 and 1, or arrays of size one of these.
+    """Return both flags, [2, n], from bools, the integers 0 and 1, or arrays of size one of these.
 
     Raises `EnvironmentFault` for anything else: nobody can tell what "False", None or 0.5 should mean.
     """
@@ -156,7 +195,7 @@ def _flags(values: Any, count: int, name: str, field: str) -> np.ndarray:
 
 
 def _flat(values: Any, count: int) -> np.ndarray | None:
-    """One value of each environment [n]; None where there are not as many, or they are no plain numbers."""
+    """Return one value of each environment [n]; None where there are not as many, or they are no plain numbers."""
     try:
         out = np.array(values)
         if out.shape == (count,):

@@ -1,5 +1,6 @@
-"""Atari games through ale-py and Gymnasium, prepared as in Mnih et al. (2015)."""
+"""Atari games are played through ale-py and Gymnasium, prepared as in Mnih et al. (2015)."""
 
+from importlib import import_module
 from typing import Any
 
 import gymnasium
@@ -10,15 +11,14 @@ from gymnasium import wrappers
 def make_game(
     name: str, *, episodic_life: bool = False, repeat_action_probability: float = 0.0, **options: Any
 ) -> gymnasium.Env:
-    """A game, such as "ALE/Pong-v5", with observations [84, 84, 4]: the last four grey frames, uint8.
+    """Make a game, such as "ALE/Pong-v5", with observations [84, 84, 4]: the last four grey frames, uint8.
 
     Up to 30 no-ops and the fire button start an episode; an action is held for 4 frames, of which the last two
     are merged by their maximum. `repeat_action_probability` is 0 here, without sticky actions; Machado et al.
     (2018) use 0.25. `episodic_life` ends an episode at the loss of a life, for training alone: the return of an
     episode is then a life's.
     """
-    import ale_py  # pyright: ignore[reportMissingImports]
-
+    ale_py = import_module("ale_py")
     gymnasium.register_envs(ale_py)
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it greets otherwise, once for each game
     env = gymnasium.make(
@@ -31,11 +31,17 @@ def make_game(
     env = wrappers.AtariPreprocessing(env, noop_max=30, frame_skip=4, screen_size=84, grayscale_obs=True)
     if episodic_life:
         env = EpisodicLife(env)
-    if "FIRE" in env.unwrapped.get_action_meanings():  # pyright: ignore[reportAttributeAccessIssue]
+    if "FIRE" in buttons(env):
         env = FireOnReset(env)
     env = wrappers.FrameStackObservation(env, 4, padding_type="reset")
     space = gymnasium.spaces.Box(0, 255, (84, 84, 4), np.uint8)
     return wrappers.TransformObservation(env, lambda frames: np.moveaxis(frames, 0, -1), space)
+
+
+def buttons(env: gymnasium.Env) -> list[str]:
+    """Return what the actions of a game are called."""
+    game: Any = env.unwrapped
+    return game.get_action_meanings()
 
 
 class FireOnReset(gymnasium.Wrapper):
@@ -43,7 +49,7 @@ class FireOnReset(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         obs, info = self.env.reset(seed=seed, options=options)
-        fire = self.env.unwrapped.get_action_meanings().index("FIRE")  # pyright: ignore
+        fire = buttons(self.env).index("FIRE")
         obs, _, terminated, truncated, info = self.env.step(fire)
         return self.env.reset(options=options) if terminated or truncated else (obs, info)
 

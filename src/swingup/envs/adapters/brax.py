@@ -1,4 +1,4 @@
-"""Brax environments as `Env`: physics on the accelerator, without Brax's own wrappers.
+"""Brax environments become `Env`: physics on the accelerator, without Brax's own wrappers.
 
 Brax ends and resets episodes in wrappers that give the first observation of the next episode for the successor,
 and start every episode of a row from the same state. Here neither happens: `Vec` resets, and draws new starts.
@@ -6,8 +6,10 @@ and start every episode of a row from the same state. Here neither happens: `Vec
 
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -20,7 +22,7 @@ BACKENDS = ("spring", "positional", "generalized", "mjx")
 
 
 class BraxEnv(Env):
-    """A Brax environment with a time limit of `episode_length` env steps; actions are in [-1, 1].
+    """This is a Brax environment with a time limit of `episode_length` env steps; actions are in [-1, 1].
 
     The state is Brax's own, and how many env steps old the episode is.
     """
@@ -39,13 +41,16 @@ class BraxEnv(Env):
         return (state, jnp.int32(0)), state.obs
 
     def step(self, state: EnvState, action: Array, key: Array) -> tuple[EnvState, Transition]:
-        state, time = quietly(self.env.step, state[0], action), state[1] + 1
+        own = jax.tree.map(
+            lambda x: x, state[0]
+        )  # some write into the metrics of the state that they are given
+        state, time = quietly(self.env.step, own, action), state[1] + 1
         terminated = state.done.astype(bool)
         return (state, time), Transition(state.obs, state.reward, terminated, time >= self.episode_length)
 
 
 def make_brax(name: str, *, backend: str = "spring", episode_length: int = 1000, **options: Any) -> BraxEnv:
-    """A Brax environment by its bare id; other options go to its constructor.
+    """Make a Brax environment by its bare id; other options go to its constructor.
 
     Raises `ConfigError` for an unknown back end or option.
     """
@@ -59,13 +64,11 @@ def make_brax(name: str, *, backend: str = "spring", episode_length: int = 1000,
 
 
 def get_environment(name: str, **options: Any) -> Any:
-    from brax import envs  # pyright: ignore[reportMissingImports]
-
-    return envs.get_environment(name, **options)
+    return import_module("brax.envs").get_environment(name, **options)
 
 
 def quietly(f: Callable, *args: Any, **options: Any) -> Any:
-    """Without Brax's remarks on parts of MuJoCo and JAX that it uses and that will go."""
+    """Silence Brax's remarks on parts of MuJoCo and JAX that it uses and that will go."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return f(*args, **options)

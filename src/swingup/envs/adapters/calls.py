@@ -1,4 +1,4 @@
-"""Calls of a user's environment on the host: what they raise is shown as theirs, and another API is named."""
+"""A user's environment on the host is called here: what it raises is shown as the user's, and another API is named."""
 
 import inspect
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ OLD = "that is the API of gym before 0.26"
 
 
 def check_reset(answer: Any, name: str) -> Any:
-    """The observation of what `reset` returned. Raises `EnvironmentFault` where that is not `obs, info`."""
+    """Take the observation out of what `reset` returned. Raises `EnvironmentFault` where that is not `obs, info`."""
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict):
         return answer[0]
     if isinstance(answer, tuple) and len(answer) == 2:
@@ -22,7 +22,7 @@ def check_reset(answer: Any, name: str) -> Any:
 
 
 def check_steps(answers: Sequence[Any], name: str) -> None:
-    """Raises `EnvironmentFault` where an answer of `step` is not the five values of Gymnasium's API."""
+    """Raise `EnvironmentFault` where an answer of `step` is not the five values of Gymnasium's API."""
     for answer in answers:
         if not (isinstance(answer, tuple | list) and len(answer) == 5):
             raise _other_step(name, described(answer))
@@ -31,7 +31,7 @@ def check_steps(answers: Sequence[Any], name: str) -> None:
 
 
 def raised(name: str, call: str, error: Exception, where: str = "") -> EnvironmentFault:
-    """The fault of an environment in which `call` raised; to be raised from that error, whose traceback is theirs.
+    """Return the fault of an environment in which `call` raised; raise it from that error, whose traceback is theirs.
 
     A wrapper of Gymnasium's that finds too few or too many values in an answer has met another API.
     """
@@ -46,7 +46,7 @@ def raised(name: str, call: str, error: Exception, where: str = "") -> Environme
 
 
 def check_seed(env: Any, name: str) -> None:
-    """Raises `EnvironmentFault` where `reset` of the environment or of a wrapper takes no seed."""
+    """Raise `EnvironmentFault` where `reset` of the environment or of a wrapper takes no seed."""
     layer = env
     while layer is not None:
         parameters = inspect.signature(layer.reset).parameters.values()
@@ -72,7 +72,7 @@ def _other_step(name: str, got: str) -> EnvironmentFault:
 
 
 def _raised_in(error: Exception) -> str:
-    """The module in whose code it was raised."""
+    """Return the module in whose code the exception was raised."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -1,4 +1,4 @@
-"""More Gymnasium environments like one that a user brings: from its constructor, from its spec, or copied.
+"""More Gymnasium environments like one that a user brings are made from its constructor, from its spec, or by copying.
 
 An environment on the host holds the state of its episode, so it has one user: whoever else wants to play, an
 evaluation for example, gets another one.
@@ -18,11 +18,13 @@ from swingup.envs.adapters.host import name_of
 from swingup.errors import ConfigError
 
 PLAIN = bool, int, float, str
-IN_USE: WeakValueDictionary[int, gymnasium.Env] = WeakValueDictionary()  # by id, as some cannot be hashed
+IN_USE: WeakValueDictionary[int, gymnasium.Env] = (
+    WeakValueDictionary()
+)  # by id, because some cannot be hashed
 
 
 def several(source: Any, count: int, fresh: bool = False) -> list[gymnasium.Env]:
-    """`count` environments from an environment or its constructor; with `fresh` the environment is none of them.
+    """Make `count` environments from an environment or its constructor; with `fresh` the environment is none of them.
 
     Raises `ConfigError` where an environment can be neither made again nor copied, and where a constructor
     returns one that is in use.
@@ -36,7 +38,7 @@ def several(source: Any, count: int, fresh: bool = False) -> list[gymnasium.Env]
 
 
 def built(functions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """An environment of each constructor. Raises `EnvironmentFault` from what a constructor raises."""
+    """Call each constructor for an environment. Raises `EnvironmentFault` from what a constructor raises."""
     envs = []
     for make in functions:
         try:
@@ -57,7 +59,7 @@ def close(envs: list[Any]) -> None:
 
 
 def claim(envs: list[gymnasium.Env]) -> list[gymnasium.Env]:
-    """Environments that a constructor returned are in use from now on, until `release`.
+    """Mark environments that a constructor returned as in use from now on, until `release`.
 
     Raises `ConfigError` where one of them is in use already: two users of one state disturb each other.
     """
@@ -82,11 +84,11 @@ def release(envs: Sequence[gymnasium.Env]) -> None:
 
 
 def twin(source: gymnasium.Env, count: int = 1) -> gymnasium.Env:
-    """Another environment like this one: made from its spec if that gives the same, or else a copy.
+    """Make another environment like this one: from its spec if that gives the same, or else by copying it.
 
     Raises `ConfigError` where neither can be had.
     """
-    made: Any = None
+    made: gymnasium.Env | None = None
     # Either may fail in any way: a spec that lacks a wrapper, a handle that cannot be copied.
     with contextlib.suppress(Exception):
         made = gymnasium.make(source.spec) if source.spec else None
@@ -106,7 +108,9 @@ def twin(source: gymnasium.Env, count: int = 1) -> gymnasium.Env:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Are all layers of the same classes, with the same plain attributes? A user may have set one after `make`."""
+    """Say whether all layers are of the same classes, with the same plain attributes. A user may have set one after
+    `make`.
+    """
     while True:
         if type(a) is not type(b):
             return False
@@ -122,20 +126,19 @@ def _alike(a: Any, b: Any) -> bool:
 
 
 def vectors(source: VectorEnv, count: int) -> VectorEnv | list[gymnasium.Env]:
-    """`count` new environments like those of a user's vector environment.
+    """Make `count` new environments like those of a user's vector environment.
 
     From its constructors, its spec, or as a copy, which has as many as it has. Raises `ConfigError`.
     """
-    if type(source) in (SyncVectorEnv, AsyncVectorEnv) and isinstance(source.env_fns, list | tuple):  # pyright: ignore
-        functions: Any = source.env_fns  # pyright: ignore[reportAttributeAccessIssue]
-        functions = [functions[i % len(functions)] for i in range(count)]
+    kept = source.env_fns if type(source) is SyncVectorEnv or type(source) is AsyncVectorEnv else None
+    if isinstance(kept, list | tuple):  # not an iterator, which is used up
+        functions = [kept[i % len(kept)] for i in range(count)]
         if type(source) is SyncVectorEnv:
             return claim(built(functions))
         return in_processes(functions)
-    made: Any = None
+    made: VectorEnv | None = None
     with contextlib.suppress(Exception):
-        spec: Any = source.spec
-        made = gymnasium.make_vec(spec, num_envs=count) if spec else None
+        made = gymnasium.make_vec(source.spec, num_envs=count) if source.spec else None
     if (made is None or type(made) is not type(source)) and count == source.num_envs:
         with contextlib.suppress(Exception):
             made = copy.deepcopy(source)
@@ -148,5 +151,7 @@ def vectors(source: VectorEnv, count: int) -> VectorEnv | list[gymnasium.Env]:
 
 
 def in_processes(functions: Sequence[Callable[[], gymnasium.Env]]) -> AsyncVectorEnv:
-    """A process for each. They are spawned: a fork of a process in which JAX has threads may wait for ever."""
+    """Start a process for each environment. They are spawned: a fork of a process in which JAX has threads may wait
+    for ever.
+    """
     return AsyncVectorEnv(functions, context="spawn", autoreset_mode=AutoresetMode.DISABLED)

@@ -1,4 +1,4 @@
-"""EnvPool environments behind `VecEnv`: physics and Atari games stepped by threads of compiled code.
+"""EnvPool's environments stand behind `VecEnv`: threads of compiled code step physics and Atari games.
 
 EnvPool resets an environment on the env step after its episode ended and discards that action, so that each
 episode costs a dead transition. Here the rows that ended are reset at once, and no such transition exists.
@@ -6,20 +6,22 @@ Where an episode both terminates and reaches its time limit, EnvPool itself repo
 """
 
 import warnings
+from importlib import import_module
 from typing import Any, NamedTuple
 
-import envpool  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from swingup.envs.adapters.goals import distance_reward
 from swingup.envs.adapters.gymnasium_spaces import convert, first
-from swingup.envs.adapters.host import HostVec, Outcome, Pool, joined
+from swingup.envs.adapters.host import Answer, HostVec, Pool, joined
 from swingup.errors import ConfigError
 from swingup.spaces import Box, Space
 
+envpool = import_module("envpool")  # an extra, so no type checker knows it
+
 
 def make_envpool(name: str, num_envs: int, **options: Any) -> HostVec:
-    """`num_envs` environments by EnvPool's id; `options` go to `envpool.make`.
+    """Make `num_envs` environments by EnvPool's id; `options` go to `envpool.make`.
 
     Atari games follow Mnih et al. (2015): up to 30 no-ops and the fire button at the start, each action held for
     4 frames of which the last two are merged by their maximum, grey 84x84 images, the last 4 stacked. Rewards
@@ -52,7 +54,9 @@ class Segment(NamedTuple):
 
 
 class EnvPoolPool(Pool):
-    """Rows in one pool, or in one for each part that was reset apart: EnvPool takes seeds only when it is made."""
+    """The rows are environments of one pool, or of one pool for each part that was reset apart: EnvPool takes seeds
+    only when it is made.
+    """
 
     def __init__(self, name: str, num_envs: int, options: dict[str, Any]):
         self.name, self.num_envs, self.options = name, num_envs, options
@@ -90,7 +94,7 @@ class EnvPoolPool(Pool):
                 parts.append(joined(segment.pool.reset(inside.astype(np.int32))[0]))
         return self._observations(np.concatenate(parts))
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         stop = start + len(action)
         segments = [s for s in self._segments if start <= s.start and s.start + s.count <= stop]
         if sum(s.count for s in segments) != len(action):
@@ -105,7 +109,7 @@ class EnvPoolPool(Pool):
         obs, reward, terminated, truncated = (
             np.concatenate([np.asarray(joined(a[i])) for a in answers]) for i in range(4)
         )
-        return Outcome(self._observations(obs), reward.astype(np.float64), terminated, truncated)
+        return Answer(self._observations(obs), reward.astype(np.float64), terminated, truncated)
 
     def picture(self, row: int) -> np.ndarray:
         """[H, W, 3], by EnvPool with the option `render_mode="rgb_array"`; raises NotImplementedError if it cannot."""
@@ -132,14 +136,14 @@ class EnvPoolPool(Pool):
 
 
 def _goal_reward(name: str, config: Any) -> Any:
-    """EnvPool does not tell how it rewards; for these it says from what."""
+    """Say how the goals of these environments are rewarded, which EnvPool does not tell."""
     if not name.startswith("Fetch"):
         return None
     return distance_reward(config.distance_threshold, config.reward_type)
 
 
 def _quietly(make: Any, *args: Any, **options: Any) -> Any:
-    """Without Gymnasium's remarks on the precision of EnvPool's own spaces."""
+    """Silence Gymnasium's remarks on the precision of EnvPool's own spaces."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return make(*args, **options)

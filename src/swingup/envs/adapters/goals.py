@@ -1,4 +1,4 @@
-"""Rewards of Gymnasium's goal environments for goals that are put in the place of their own."""
+"""Gymnasium's goal environments are asked for the rewards of goals that are put in the place of their own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,8 @@ GoalReward = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def distance_reward(threshold: float, kind: str) -> GoalReward:
-    """Gymnasium-Robotics' rewards of achieved and desired goals [..., G]: d their distance, nothing terminates.
+    """Return Gymnasium-Robotics' rewards of achieved and desired goals [..., G], by their distance d; nothing
+    terminates.
 
     "sparse": -1 where d > `threshold`, else 0. "dense": -d.
     """
@@ -30,12 +31,12 @@ def distance_reward(threshold: float, kind: str) -> GoalReward:
 
 
 def asked(env: Any) -> GoalReward:
-    """`compute_reward` and, where there is one, `compute_terminated` of an environment, called from compiled code.
+    """Call an environment's `compute_reward` and, where there is one, `compute_terminated` from compiled code.
 
     Both get goals [B, G], many at once, and an empty dictionary in the place of what `step` tells beside: the reward
     must not depend on anything but the goals.
     """
-    ended: Any = getattr(env, "compute_terminated", lambda achieved, desired, info: False)
+    ended: Callable[..., Any] = getattr(env, "compute_terminated", lambda achieved, desired, info: False)
 
     def ask(achieved: Any, desired: Any) -> tuple[np.ndarray, np.ndarray]:
         lead = achieved.shape[:-1]
@@ -68,9 +69,9 @@ def asked(env: Any) -> GoalReward:
 
 
 def goal_reward(env: Any, size: int) -> GoalReward | None:
-    """The reward of a goal environment of Gymnasium's, None where it has no `compute_reward`.
+    """Return the reward of a goal environment of Gymnasium's, or None where it has no `compute_reward`.
 
-    The distance's where that is what the environment computes, as compiled code need not ask it then.
+    It is the distance's where that is what the environment computes, because compiled code need not ask it then.
     """
     if not hasattr(env, "compute_reward"):
         return None
@@ -81,6 +82,7 @@ def goal_reward(env: Any, size: int) -> GoalReward | None:
     rng = np.random.default_rng(0)
     achieved = rng.normal(size=(64, size)).astype(np.float32)
     apart = rng.uniform(0, 2 * float(env.distance_threshold), (64, 1)) * rng.normal(size=(64, size))
-    pairs = achieved, (achieved + apart / np.sqrt(size)).astype(np.float32)
-    same = all(np.allclose(a, b, atol=1e-5) for a, b in zip(short(*pairs), whole(*pairs), strict=True))  # pyright: ignore
+    pairs = jnp.asarray(achieved), jnp.asarray((achieved + apart / np.sqrt(size)).astype(np.float32))
+    ours, theirs = short(*pairs), whole(*pairs)
+    same = all(np.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
     return short if same else whole

@@ -1,4 +1,4 @@
-"""Gymnasium environments behind `VecEnv`: by id, from an environment, its constructor, or a vector environment."""
+"""Gymnasium's environments become `VecEnv`: by id, from an environment, its constructor, or a vector environment."""
 
 import contextlib
 import io
@@ -13,13 +13,13 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from swingup.envs.adapters.answers import flags, rewards
+from swingup.envs.adapters.answers import Masks, flags, rewards
 from swingup.envs.adapters.calls import check_reset, check_seed, check_steps, raised
 from swingup.envs.adapters.copies import built, close, in_processes, several, vectors
 from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
 from swingup.envs.adapters.gymnasium_vector import VectorPool
-from swingup.envs.adapters.host import HostVec, Outcome, Pool, name_of
+from swingup.envs.adapters.host import Answer, HostVec, Pool, name_of
 from swingup.envs.adapters.running import refuse_statistics
 from swingup.errors import ConfigError, EnvironmentFault
 from swingup.spaces import Box, Space
@@ -34,7 +34,7 @@ EXTRAS = {
 
 
 def make_gymnasium(name: str, num_envs: int, vectorization: str = "sync", **options: Any) -> HostVec:
-    """`num_envs` environments by Gymnasium's id; `options` go to `gymnasium.make`, for Atari to `make_game`.
+    """Make `num_envs` environments by Gymnasium's id; `options` go to `gymnasium.make`, for Atari to `make_game`.
 
     `vectorization` is "sync", one after the other in this process, or "async", a process for each.
     Raises `ConfigError` for an unknown vectorization, a missing extra, or a space that is not supported.
@@ -74,13 +74,13 @@ def _register_robotics() -> None:
 
 
 def rewards_of(env: gymnasium.Env, space: Space) -> Any:
-    """`goal_reward` of an environment with goals, None of any other."""
+    """Return the `goal_reward` of an environment with goals, None of any other."""
     return goal_reward(env.unwrapped, space.goal) if isinstance(space, Box) and space.goal else None
 
 
 @contextlib.contextmanager
 def _without_log() -> Iterator[None]:
-    """MuJoCo 4 warns of an attribute in Gymnasium's own models, for each environment and in a file; not here."""
+    """Keep MuJoCo 4 from warning of an attribute in Gymnasium's own models, once for each environment and in a file."""
     try:
         mujoco: Any = import_module("mujoco")
     except ImportError:  # Gymnasium says it better
@@ -103,7 +103,7 @@ def wrap(
     reward_sign: bool = False,
     fresh: bool = False,
 ) -> HostVec:
-    """A Gymnasium environment, its constructor, or a vector environment, as a `VecEnv` on the host.
+    """Make a `VecEnv` on the host of a Gymnasium environment, its constructor, or a vector environment.
 
     An environment is used itself and, for more than one, made again from its spec or copied; with `fresh` it
     is left alone, and all are made from it. A vector environment may reset itself in any mode that can be
@@ -146,7 +146,7 @@ def _vector_pool(source: VectorEnv, num_envs: int | None, name: str | None, fres
 
 
 def _closing(envs: list[Any], pool: Callable[[], Any]) -> Any:
-    """The pool of environments that were opened for it; they are closed if there cannot be one."""
+    """Return the pool of environments that were opened for it; they are closed if there cannot be one."""
     try:
         return pool()
     except BaseException:
@@ -155,7 +155,7 @@ def _closing(envs: list[Any], pool: Callable[[], Any]) -> Any:
 
 
 class ListPool(Pool):
-    """Environments stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others.
+    """These environments are stepped one after the other. Unlike `SyncVectorEnv` it can step some and leave the others.
 
     The first `theirs` of them were passed by somebody, who closes them.
     """
@@ -172,7 +172,17 @@ class ListPool(Pool):
         self.action_space = convert(first.action_space, self.name, "action")
         self.goal_reward = rewards_of(first, self.observation_space)
         self._actions = Actions(first.action_space)
+        self._masks = Masks(self.action_space, self.num_envs, self.name)
+        self._masked = False  # as long as no reset has told otherwise
         self._steps: dict[int, int] = {}  # of the rows from each start on, for what is said of faults
+
+    @property
+    def legal(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._masks.rows
+
+    def masked(self) -> bool:
+        """Say whether a reset has told of allowed actions so far; nothing is reset to see that."""
+        return self._masked
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
         rows = range(start, start + len(seeds))
@@ -185,7 +195,10 @@ class ListPool(Pool):
         out, i = [], 0
         try:
             for i, how in zip(rows, options, strict=True):
-                out.append(check_reset(self.envs[i].reset(**how), self.name))
+                answer = self.envs[i].reset(**how)
+                out.append(check_reset(answer, self.name))
+                self._masks.read(i, answer[1])
+                self._masked = self._masked or self._masks.told(answer[1])
         except EnvironmentFault:
             raise
         except Exception as error:
@@ -193,7 +206,7 @@ class ListPool(Pool):
             raise raised(self.name, "reset", error, self._where(i)) from error
         return self._read(out)
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         count, before, answers = len(action), self._steps.get(start, 0), []
         add = answers.append
         try:
@@ -205,12 +218,15 @@ class ListPool(Pool):
             check_steps(answers, self.name)
         self._steps[start] = before + 1
         try:
-            obs, reward, terminated, truncated, _ = zip(*answers, strict=True)
+            obs, reward, terminated, truncated, infos = zip(*answers, strict=True)
         except (TypeError, ValueError):
             check_steps(answers, self.name)
             raise
+        if self._masked:
+            for i, info in enumerate(infos, start):
+                self._masks.read(i, info)
         ends = flags(terminated, truncated, self.name)
-        return Outcome(self._read(obs), rewards(reward, count, self.name), ends[0], ends[1])
+        return Answer(self._read(obs), rewards(reward, count, self.name), ends[0], ends[1])
 
     def _where(self, row: int) -> str:
         steps = self._steps.get(max((start for start in self._steps if start <= row), default=0), 0)

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces as ours, and what is said of those that have no counterpart."""
+"""Gymnasium's spaces become ours, or an error says what is missing where there is no counterpart."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ ACTION = "build it from one Discrete or one Box in a gymnasium.ActionWrapper"
 
 
 def convert(space: Any, name: str, role: str) -> Space:
-    """A Gymnasium space as ours; floats become float32 and long integers int32, as JAX has them.
+    """Translate a Gymnasium space into ours; floats become float32 and long integers int32, as JAX has them.
 
     A Discrete that does not count from 0 becomes one that does: the adapters shift. A MultiBinary observation is a
     Box of the bytes 0 and 1. Raises `ConfigError` naming the kind for a space without a counterpart; `role` is
@@ -74,7 +74,7 @@ def _cure(keys: list[str]) -> str:
 
 
 def _reachable(box: Box) -> Box:
-    """Raises `ValueError` where a policy, whose actions are float32, could not choose each of the integers."""
+    """Raise `ValueError` where a policy, whose actions are float32, could not choose each of the integers."""
     if box.is_integer:
         low, high = (np.broadcast_to(np.asarray(b, np.float64), box.shape) for b in (box.low, box.high))
         if not (np.all(high - low < WIDEST) and np.all(np.abs([low, high]) < 2.0**31)):
@@ -86,7 +86,9 @@ def _reachable(box: Box) -> Box:
 
 
 def goal_space(parts: list[Any], name: str) -> Box:
-    """One vector of the three: the order is that of `Box.goal`, and of Gymnasium's FlattenObservation."""
+    """Join the three parts to the space of one vector, in the order of `Box.goal` and of Gymnasium's
+    FlattenObservation.
+    """
     vectors = all(isinstance(part, Box) and len(part.shape) == 1 for part in parts)
     if not vectors or parts[0].shape != parts[1].shape:
         raise ConfigError(
@@ -104,12 +106,12 @@ def reader(space: Any, name: str) -> Observations:
 
 
 def first(space: Any) -> int:
-    """What a Gymnasium space counts from: 0, or the `start` of a Discrete."""
+    """Return what a Gymnasium space counts from: 0, or the `start` of a Discrete."""
     return int(getattr(space, "start", 0)) if np.ndim(getattr(space, "start", 0)) == 0 else 0
 
 
 def narrow(dtype: Any) -> str:
-    """The dtype that observations have on arrival: float32 for every float, int32 for int64."""
+    """Return the dtype that observations have on arrival: float32 for every float, int32 for int64."""
     dtype = np.dtype(dtype)
     return "float32" if dtype.kind == "f" else NARROW.get(str(dtype), str(dtype))
 
@@ -124,7 +126,7 @@ class Actions:
         self.bounds = (space.low, space.high) if wide else None
 
     def __call__(self, action: np.ndarray) -> np.ndarray:
-        """A copy, which an environment may write over."""
+        """Return a copy, which an environment may write over."""
         out = action.astype(self.dtype)
         if self.bounds is not None:
             return np.clip(out, *self.bounds)

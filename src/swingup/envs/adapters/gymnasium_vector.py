@@ -1,4 +1,4 @@
-"""Gymnasium's vector environments, a user's own or `AsyncVectorEnv`, in whichever mode they reset themselves."""
+"""Gymnasium's vector environments may reset themselves in any mode, be they a user's own or an `AsyncVectorEnv`."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from swingup.envs.adapters.answers import flags, rewards
 from swingup.envs.adapters.calls import check_reset, check_steps, raised
 from swingup.envs.adapters.copies import close
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
-from swingup.envs.adapters.host import Outcome, Pool, name_of
+from swingup.envs.adapters.host import Answer, Pool, name_of
 from swingup.envs.adapters.running import refuse_statistics
 from swingup.errors import ConfigError, EnvironmentFault
 
 
 class VectorPool(Pool):
-    """A Gymnasium vector environment whose resets are under our control.
+    """This pool is a Gymnasium vector environment whose resets are under our control.
 
     DISABLED: it resets the rows it is told to. SAME_STEP: it has reset the rows that ended when the step
     returns, and hands over their last observations. NEXT_STEP spends an env step of each row that ended on
@@ -34,7 +34,7 @@ class VectorPool(Pool):
         self.observation_space = self._read.space
         self.action_space = convert(env.single_action_space, self.name, "action")
         self._actions = Actions(env.single_action_space)
-        self.goal_reward: Any = None
+        self.goal_reward = None
         self._same_step = _settle(env, self.name) is AutoresetMode.SAME_STEP
         self._many_seeds = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._steps = 0
@@ -66,7 +66,7 @@ class VectorPool(Pool):
             raise raised(self.name, "reset", error) from error
         return self._gather(check_reset(answer, self.name))
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         if len(action) != self.num_envs:
             raise ConfigError(f"{self.name}: {type(self.env).__name__} steps all of its rows or none")
         try:
@@ -86,7 +86,7 @@ class VectorPool(Pool):
                         f"{self.name}: in mode SAME_STEP info['final_obs'] must hold last observations"
                     )
                 obs[i] = self._read([info["final_obs"][i]])[0]
-        return Outcome(obs, rewards(reward, len(action), self.name), terminated, truncated)
+        return Answer(obs, rewards(reward, len(action), self.name), terminated, truncated)
 
     def close(self) -> None:
         close(self.opened)
@@ -113,7 +113,7 @@ class VectorPool(Pool):
 
 
 def _settle(env: VectorEnv, name: str) -> AutoresetMode:
-    """The mode in which the environment resets itself from now on: DISABLED or SAME_STEP."""
+    """Settle the mode in which the environment resets itself from now on: DISABLED or SAME_STEP."""
     inner: Any = env.unwrapped
     # The attribute first: Gymnasium writes the mode in the metadata of the environment's *class*, where the
     # vector environment that was opened last has overwritten the others'.

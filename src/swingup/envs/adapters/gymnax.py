@@ -1,4 +1,4 @@
-"""gymnax environments, and a user's own in the same form, as `Env`."""
+"""gymnax environments, and a user's own in the same form, become `Env`."""
 
 import dataclasses
 import importlib
@@ -21,7 +21,7 @@ from swingup.types import EnvState, Obs, Transition
 
 
 class GymnaxEnv(Env):
-    """A gymnax-style environment: `reset_env(key, params)` and `step_env(key, state, action, params)`.
+    """A gymnax-style environment has two methods: `reset_env(key, params)` and `step_env(key, state, action, params)`.
 
     `step_env` returns `obs, state, reward, terminated, info`. The time limit is read from the method
     `is_truncated(state, params)`, else from `params.max_steps_in_episode` and `state.time`.
@@ -80,7 +80,7 @@ class GymnaxEnv(Env):
 
 
 def users(env: Any) -> GymnaxEnv:
-    """A user's environment in gymnax's form.
+    """Wrap a user's environment in gymnax's form.
 
     Raises `EnvironmentFault` where it is in the form that gymnax had before 1.0, in which `done` contains the time
     limit: nothing then tells a limit from a death.
@@ -98,7 +98,7 @@ def users(env: Any) -> GymnaxEnv:
 
 
 def limit_in_done(env: GymnaxEnv) -> bool:
-    """Does the same step from the same state terminate at the time limit, and not at the start of an episode?"""
+    """Say whether a step from one state terminates at the time limit, and not at the start of an episode."""
     limit = getattr(env.params, "max_steps_in_episode", None)
     keys = jax.random.split(jax.random.key(0), 8)
     shape = jax.eval_shape(env.reset, keys[0])[0]
@@ -123,14 +123,14 @@ def limit_in_done(env: GymnaxEnv) -> bool:
 
 
 def _replaced(state: Any, **fields: Any) -> Any:
-    """A state with other fields: a NamedTuple, a dataclass of flax or chex, or a plain one."""
+    """Return a state with other fields, be it a NamedTuple, a dataclass of flax or chex, or a plain one."""
     if hasattr(state, "_replace"):
         return state._replace(**fields)
     return state.replace(**fields) if hasattr(state, "replace") else dataclasses.replace(state, **fields)
 
 
 def make_gymnax(name: str) -> GymnaxEnv:
-    """A gymnax environment by its bare id."""
+    """Make a gymnax environment by its bare id."""
     with postponed("seaborn", "matplotlib.pyplot"):
         import gymnax
     env = GymnaxEnv(*gymnax.make(name), name=name)
@@ -144,7 +144,7 @@ def make_gymnax(name: str) -> GymnaxEnv:
 
 @contextmanager
 def postponed(*names: str) -> Iterator[None]:
-    """Imports of these modules inside the block take place when something of them is first used.
+    """Postpone the imports of these modules inside the block until something of them is first used.
 
     gymnax imports them for the pictures of two environments, which takes longer than all else it does.
     """
@@ -175,7 +175,7 @@ def _stop_at_wall(env, state, params):
 
 
 def convert(space: Any, name: str) -> Space:
-    """A gymnax or Gymnasium space as ours. Raises `ConfigError` for kinds without a counterpart."""
+    """Translate a gymnax or Gymnasium space into ours. Raises `ConfigError` for kinds without a counterpart."""
     scalar = not hasattr(space, "nvec") and getattr(space, "shape", ()) in ((), None)
     if hasattr(space, "n") and scalar:
         return Discrete(int(space.n))
@@ -185,7 +185,7 @@ def convert(space: Any, name: str) -> Space:
 
 
 def _cast(tree, types):
-    """With the dtypes of `types`; where the structure is another one, as it is: `advance` says so."""
+    """Return it with the dtypes of `types`; where the structure is another one, as it is: `advance` says so."""
     if jax.tree.structure(tree) != jax.tree.structure(types):
         return tree
 

@@ -1,4 +1,4 @@
-"""Environments on the host behind `VecEnv`: the same-step convention, episode statistics, seeds and parts.
+"""Environments on the host stand behind `VecEnv`, with the same-step convention, episode statistics, seeds and parts.
 
 A `Pool` only resets and steps rows; everything that the adapters share is here, once.
 """
@@ -17,8 +17,8 @@ from swingup.spaces import Space
 from swingup.types import Step
 
 
-class Outcome(NamedTuple):
-    """What `n` environments answer to `n` actions, before any of them is reset."""
+class Answer(NamedTuple):
+    """An answer is what `n` environments say to `n` actions, before any of them is reset."""
 
     obs: np.ndarray  # [n, ...] the true successor, a copy that nobody writes to later
     reward: np.ndarray  # [n] float64
@@ -34,16 +34,23 @@ class Pool(Protocol):
     observation_space: Space
     action_space: Space
     goal_reward: GoalReward | None = None  # rewards for another goal, if observations have goals
+    legal: np.ndarray | None = (
+        None  # [num_envs, A] the actions allowed now, if the environments tell; written over
+    )
+
+    def masked(self) -> bool:
+        """Say whether the environments tell which actions are allowed, as far as resets have shown."""
+        return False
 
     def reset(self, start: int, seeds: list[int]) -> np.ndarray:
-        """Seed and reset the rows from `start` on, one for each seed: their observations [n, ...]."""
+        """Seed and reset the rows from `start` on, one for each seed; return their observations [n, ...]."""
         ...
 
     def restart(self, rows: np.ndarray) -> np.ndarray:
         """Reset these rows, which have ended, with the generators they have: observations [n, ...]."""
         ...
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         """Step the rows from `start` on, one for each action."""
         ...
 
@@ -53,7 +60,7 @@ class Pool(Protocol):
 
 
 class HostVec(VecEnv):
-    """The environments of a pool, or some of them, in the same-step convention of `Step`.
+    """The environments of a pool, or some of them, keep the same-step convention of `Step`.
 
     It holds state: `reset` begins anew, `step` goes on from wherever the last call left off, and what
     it is given and returns as the environments' state is `()`. Arrays are NumPy's, float32 where float.
@@ -71,7 +78,7 @@ class HostVec(VecEnv):
         self._return, self._length = np.zeros(pool.num_envs), np.zeros(pool.num_envs, np.int32)
 
     def part(self, start: int, count: int) -> "HostVec":
-        """A view of the rows start .. start+count-1: they are shared, and no other row is touched.
+        """Return a view of the rows start .. start+count-1: they are shared, and no other row is touched.
 
         Its `reset(key)` seeds these rows as a stand-alone `HostVec` of `count` environments does. Raises
         `ConfigError` where there are no such rows.
@@ -84,7 +91,7 @@ class HostVec(VecEnv):
         return view
 
     def reset(self, key: Array) -> tuple[tuple, np.ndarray]:
-        """First observations [N, ...] of new episodes, from generators that the key determines.
+        """Return first observations [N, ...] of new episodes, from generators that the key determines.
 
         Later episodes go on with the same generators, so a key fixes the whole stream.
         """
@@ -93,11 +100,11 @@ class HostVec(VecEnv):
         return (), obs
 
     def draw(self, key: Array, num_steps: int) -> tuple:
-        """Nothing: the environments have generators of their own."""
+        """Draw nothing: the environments have generators of their own."""
         return ()
 
     def step(self, state: tuple, action: Any, noise: Any = ()) -> tuple[tuple, Step]:
-        """Step with actions [N, ...] in the environment's units; those that ended start anew at once.
+        """Step with actions [N, ...] in the environment's units; environments that ended start anew at once.
 
         Raises `ConfigError` where the number of actions is not the number of environments.
         """
@@ -107,6 +114,7 @@ class HostVec(VecEnv):
                 f"{self.name}: actions of shape {action.shape} for {self.num_envs} environments"
             )
         next_obs, reward, terminated, truncated = self.pool.step(self._start, action)
+        next_legal = self.legal(())
         truncated = truncated & ~terminated  # where both hold, the MDP's own end wins
         done = terminated | truncated
         self._return += reward
@@ -119,8 +127,18 @@ class HostVec(VecEnv):
             obs[ended] = self.pool.restart(self._start + ended)
             self._return[ended], self._length[ended] = 0, 0
         reward = (np.sign(reward) if self.reward_sign else reward).astype(np.float32)
-        fields: Any = obs, next_obs, reward, terminated, truncated, ep_return, ep_length
-        return (), Step(*fields)
+        fields = obs, next_obs, reward, terminated, truncated, ep_return, ep_length, next_legal
+        return (), Step._make(fields)
+
+    def legal(self, state: tuple) -> Any:
+        """Return the actions that are allowed now, [N, A]; None where the environments do not tell."""
+        rows = slice(self._start, self._start + self.num_envs)
+        return None if self.pool.legal is None else self.pool.legal[rows].copy()
+
+    @property
+    def masked(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Say whether the environments tell which actions are allowed."""
+        return self.pool.masked()
 
     def close(self) -> None:
         """Give back what the environments hold: processes, threads, windows. Twice does no harm.
@@ -132,7 +150,7 @@ class HostVec(VecEnv):
 
 
 def seeds_of(key: Array, count: int) -> list[int]:
-    """`count` seeds of 31 bits, from a child each of the `SeedSequence` of the key's data.
+    """Derive `count` seeds of 31 bits, each from a child of the `SeedSequence` of the key's data.
 
     Not seed, seed + 1, ...: those of neighbouring keys would overlap.
     """
@@ -141,11 +159,11 @@ def seeds_of(key: Array, count: int) -> list[int]:
 
 
 def joined(obs: Any) -> Any:
-    """A dictionary of goals and observation, or of arrays of them, as one vector each; anything else as it is."""
+    """Join a dictionary of goals and observation, or of arrays of them, to one vector each; leave all else as it is."""
     return np.concatenate([np.asarray(obs[key]) for key in GOALS], -1) if isinstance(obs, dict) else obs
 
 
 def name_of(env: Any) -> str:
-    """A Gymnasium environment's id, or its class where it has none."""
+    """Return a Gymnasium environment's id, or its class where it has none."""
     spec = getattr(env, "spec", None)
     return spec.id if spec is not None else type(getattr(env, "unwrapped", env)).__name__

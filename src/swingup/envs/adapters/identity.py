@@ -1,4 +1,4 @@
-"""What an environment of a user's own is called: a text that tells it from others, in any file and any process.
+"""An environment of a user's own is called by a text that tells it from others, in any file and any process.
 
 Two environments whose dynamics differ must not share a name, or their curves would be pooled, and a policy would be
 loaded for the wrong one. So the name holds the module, the class or function, and its arguments where they can be told.
@@ -25,7 +25,7 @@ UNSEEN = "OrderEnforcing", "PassiveEnvChecker"  # gymnasium.make puts them aroun
 
 
 def described(source: Any, depth: int = 0) -> str:
-    """`my_module.MyEnv(length=8)` for an environment, its constructor, or an argument of either.
+    """Write `my_module.MyEnv(length=8)` for an environment, its constructor, or an argument of either.
 
     Arguments are those of `gymnasium.make` and of Gymnasium's wrappers, of `functools.partial`, the fields of a
     dataclass, and all attributes of an environment on the device, which is a pure function and never changes
@@ -73,7 +73,7 @@ def _object(source: Any, below: Callable[[Any], str]) -> str:
 
 
 def _layers(env: Any, gymnasium: Any, below: Callable[[Any], str]) -> Iterator[str]:
-    """The environment itself, then its wrappers from the inside out."""
+    """Return the environment itself, then its wrappers from the inside out."""
     chain = [env]
     while isinstance(chain[-1], gymnasium.Wrapper):
         chain.append(chain[-1].env)
@@ -90,7 +90,7 @@ def _layers(env: Any, gymnasium: Any, below: Callable[[Any], str]) -> Iterator[s
 
 
 def _vector(env: Any, gymnasium: Any, below: Callable[[Any], str]) -> Iterator[str]:
-    """The environments of a vector environment, then its wrappers from the inside out."""
+    """Return the environments of a vector environment, then its wrappers from the inside out."""
     chain = [env]
     while isinstance(chain[-1], gymnasium.vector.VectorWrapper):
         chain.append(chain[-1].env)
@@ -118,7 +118,7 @@ def _named(kind: Any) -> str:
 
 
 def _arguments(args: Any, options: dict[str, Any], below: Callable[[Any], str]) -> str:
-    """`(8, length=9)`, nothing where there are none; how it is drawn does not make another environment."""
+    """Write `(8, length=9)`, nothing where there are none; how it is drawn does not make another environment."""
     texts = [below(x) for x in args]
     texts += [f"{k}={below(v)}" for k, v in sorted(options.items()) if k != "render_mode"]
     text = ", ".join(texts)
@@ -133,7 +133,7 @@ def _container(source: Any, below: Callable[[Any], str]) -> str:
 
 
 def _function(f: FunctionType, below: Callable[[Any], str]) -> str:
-    """Its name; one that has no name of its own is told by what it does."""
+    """Return a function's name; one that has no name of its own is told by what it does."""
     name = _named(f)
     if "<" not in f.__qualname__:
         return name
@@ -150,7 +150,7 @@ def _function(f: FunctionType, below: Callable[[Any], str]) -> str:
 
 
 def _code(code: CodeType) -> Iterator[str]:
-    """What a function does, without the file and the lines in which it is written."""
+    """Return what a function does, without the file and the lines in which it is written."""
     yield code.co_code.hex()
     yield repr(code.co_names)
     for constant in code.co_consts:

@@ -1,4 +1,4 @@
-"""Wrappers of Gymnasium that carry statistics from episode to episode, each copy its own."""
+"""Some wrappers of Gymnasium carry statistics from episode to episode, each copy its own."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ OURS = {"NormalizeReward": "normalise_reward", "NormalizeObservation": "normalis
 
 
 def refuse_statistics(env: Any, name: str) -> None:
-    """Raises `ConfigError` where Gymnasium's NormalizeReward or NormalizeObservation is anywhere in an environment.
+    """Raise `ConfigError` where Gymnasium's NormalizeReward or NormalizeObservation is anywhere in an environment.
 
     Their statistics live in the environment: each copy has its own, an evaluation begins with none, and a saved run
     has lost them. A `final_return` would be of other rewards than those of the task, or of a policy that sees other
@@ -40,7 +40,7 @@ def refuse_statistics(env: Any, name: str) -> None:
 
 
 def _layers(env: Any) -> Iterator[Any]:
-    """The environment and all that it wraps; of several in this process, those of the first."""
+    """Return the environment and all that it wraps; of several in this process, those of the first."""
     yield env
     while env is not env.unwrapped:
         env = env.env

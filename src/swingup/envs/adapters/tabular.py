@@ -1,4 +1,4 @@
-"""Finite MDPs as environments: `tabular:Cliff`, `tabular:Random?states=20`, or `Tabular(mdp)` of your own tables."""
+"""Finite MDPs are environments too: `tabular:Cliff`, `tabular:Random?states=20`, or `Tabular(mdp)` of your tables."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ class TableState(NamedTuple):
 
 
 class Tabular(Env):
-    """An MDP to play. It is truncated after `time_limit` env steps; 0 sets no limit.
+    """An MDP is an environment here. It is truncated after `time_limit` env steps; 0 sets no limit.
 
     Observations are the numbers of states, which tables take as they are and networks as one-hot vectors;
     with `observe="coordinates"` they are row and column of a gridworld, or the number, from -1 to 1. With `mix` the
@@ -76,7 +76,7 @@ class Tabular(Env):
 
 
 def make_tabular(bare: str, **options: Any) -> Tabular:
-    """The environment of a name in `PROCESSES`, with options for it and for its process."""
+    """Make the environment of a name in `PROCESSES`, with options for it and for its process."""
     own = {k: options.pop(k) for k in ("time_limit", "observe", "mix") if k in options}
     query = "&".join(f"{k}={v}" for k, v in options.items())
     return Tabular(PROCESSES[bare](**options), bare + ("?" + query if query else ""), **own)
