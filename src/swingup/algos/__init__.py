@@ -1,4 +1,4 @@
-"""The algorithms, one file each, by their command-line names."""
+"""Each algorithm is one file, and has a name on the command line."""
 
 import importlib
 from typing import Any
@@ -24,16 +24,26 @@ ALGOS = {
     "td_lambda": "TDLambda",
     "value_iteration": "ValueIteration",
     "policy_iteration": "PolicyIteration",
+    "alphazero": "AlphaZero",
+    "mpc": "MPC",
+    "pets": "PETS",
+    "mbmf": "MBMF",
+    "me_trpo": "METRPO",
+    "mbpo": "MBPO",
+    "mve": "MVE",
+    "steve": "STEVE",
+    "i2a": "I2A",
+    "world_models": "WorldModels",
 }
 
 
 def algorithm(name: str) -> type[Any]:
-    """The hyperparameter class of an algorithm. Raises `ConfigError` with the nearest names if unknown."""
+    """Return the hyperparameter class of an algorithm. Raises `ConfigError` with the nearest names if unknown."""
     if name not in ALGOS:
         raise ConfigError(unknown("algorithm", name, ALGOS))
     return getattr(importlib.import_module(f"swingup.algos.{name}"), ALGOS[name])
 
 
 def name_of(algo: Any) -> str:
-    """The command-line name of an algorithm's settings."""
+    """Return the command-line name of an algorithm's settings."""
     return next(name for name, cls in ALGOS.items() if cls == type(algo).__name__)

@@ -15,7 +15,7 @@ paper lacks: λ < 1, Adam, `normalise_adv`, `normalise_obs`, `normalise_reward`.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +24,20 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.errors import ConfigError, unknown
-from swingup.nets.actor_critic import ACTIVATIONS, ActorCritic
-from swingup.nets.observations import check_body, obs_moments
-from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.nets.actor_critic import ActorCritic
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_statistics
+from swingup.normalise import Moments, Off, RewardScale, statistics
+from swingup.optimisers import clipped_by_norm, descend, fresh
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
-from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
+from swingup.ranges import Among, Count, NonNegative, Positive, Unit, Widths
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, keys, start, successor_values
 from swingup.schedules import decayed
 from swingup.types import Choice, Rollout, Seen, State
 
 OPTIMS = ("rmsprop", "adam")
+Optim = Annotated[str, Among(OPTIMS)]
 
 
 class Learner(NamedTuple):
@@ -53,6 +55,7 @@ class Batch(NamedTuple):
     adv: Array
     target: Array
     value_old: Array
+    legal: Array | None = None  # None: all actions
 
 
 @hyperparameters
@@ -61,7 +64,7 @@ class A2C(Algorithm):
     num_steps: Count = 5  # T: env steps per environment between updates; t_max of the paper
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
     lam: Unit = 1.0  # λ: of GAE, in [0, 1]; 1 is the paper's n-step advantage
-    optim: str = "rmsprop"  # the update rule: rmsprop (with TensorFlow's place for ε) or adam
+    optim: Optim = "rmsprop"  # the update rule: rmsprop (with TensorFlow's place for ε) or adam
     lr: NonNegative = 7e-4  # learning rate; usually 1e-4 to 3e-3
     lr_decay: bool = False  # let the learning rate fall linearly to 0 at lr_horizon
     lr_horizon: NonNegative = 0.0  # env steps at which it is 0; a run that is longer decays to its own end
@@ -72,34 +75,22 @@ class A2C(Algorithm):
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
-    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    activation: Activation = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
-
-    def __post_init__(self):
-        if self.optim not in OPTIMS:
-            raise ConfigError(unknown("optim", self.optim, OPTIMS))
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        check_body(self.body)
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, optimiser and environments at their beginnings."""
+        """Make networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
         how = self.hidden, self.activation, self.log_std_init
-        params: Any = ActorCritic(*spaces, *how, body=self.body, key=k_net)
-        learner = Learner(
-            params,
-            self.optimizer(jnp.int32(0)).init(params),
-            iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
-        )
+        params = ActorCritic(*spaces, *how, body=self.body, key=k_net)
+        opt_state = fresh(self.optimizer(jnp.int32(0)), params)
+        learner = Learner(params, opt_state, counters.counter(), *first_statistics(self, env))
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """One iteration: run the policy T env steps in N environments, then take one gradient step."""
+        """Do one iteration: run the policy T env steps in N environments, then take one gradient step."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -108,34 +99,31 @@ class A2C(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
-        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
+        """Choose actions for observations [N, ...], with log π_old(a|s) [N]; without noise the policy's mode."""
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs), seen.legal)
         action = pi.mode() if noise is None else pi.from_noise(noise)
         return Choice(action, pi.log_prob(action))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """V(s) of observations [N, ...]: [N]."""
+        """Return V(s) of observations [N, ...]: [N]."""
         return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(
         self, learner: Learner, rollout: Rollout, key: Array | None = None
     ) -> tuple[Learner, dict[str, Array]]:
-        """One gradient step on one rollout [T, N]. Nothing is drawn."""
+        """Take one gradient step on one rollout [T, N]. Nothing is drawn."""
         data = self.advantages(learner, rollout)
         grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
-        updates, opt_state = self.optimizer(counters.real(learner.iteration)).update(grads, learner.opt_state)
-        old: Any = learner.params
-        params: Any = optax.apply_updates(old, updates)
+        optimizer = self.optimizer(counters.real(learner.iteration))
+        params, opt_state = descend(optimizer, learner.params, learner.opt_state, grads)
         metrics |= self.diagnostics(params, data)
-        learner = Learner(
-            params, opt_state, counters.add(learner.iteration, 1), *statistics(learner, rollout, self.gamma)
-        )
-        return learner, metrics
+        running = statistics(learner, rollout, self.gamma)
+        return Learner(params, opt_state, counters.add(learner.iteration, 1), *running), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
-        """-(L_policy - c1 L_value + c2 entropy), to be minimised, over the whole rollout."""
-        pi, value = params(b.obs)
+        """Return what is minimised, -(L_policy - c1 L_value + c2 entropy), over the whole rollout."""
+        pi, value = params(b.obs, b.legal)
         adv = standardise(b.adv) if self.normalise_adv else b.adv
         l_policy = (pi.log_prob(b.action) * adv).mean()
         l_value = jnp.square(value - b.target).mean()
@@ -144,23 +132,21 @@ class A2C(Algorithm):
         return loss, {"loss/policy": -l_policy, "loss/value": l_value}
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
-        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
+        """Compute advantages and value targets; a truncated episode bootstraps from its true last observation."""
         step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
         reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
-        next_value = successor_values(
-            lambda obs: learner.params.value(learner.obs_moments.normalise(obs)), value, rollout
-        )
+        next_value = successor_values(partial(self.value, learner), value, rollout)
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
-        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value, rollout.legal)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """How far the update moved the policy, *after* it; before it the answer would be 0 every time.
+        """Measure how far the update moved the policy, *after* it; before it the answer would be 0 every time.
 
-        On every fourth env step of the rollout, as it takes one more pass through the network.
+        It looks at every fourth env step of the rollout, because it takes one more pass through the network.
         """
         some = jax.tree.map(lambda x: x[::4], b)
-        pi = params.policy(some.obs)
+        pi = params.policy(some.obs, some.legal)
         return {
             "entropy": pi.entropy().mean(),
             "kl": k3(jnp.exp(pi.log_prob(some.action) - some.logp_old)),
@@ -168,11 +154,10 @@ class A2C(Algorithm):
         }
 
     def optimizer(self, iteration: Array) -> optax.GradientTransformation:
-        """RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""
+        """Use RMSprop, g / sqrt(mean of g² + 1e-5), or Adam, on gradients clipped by their global norm."""
         lr = decayed(self, self.lr, iteration * self.env_steps_per_iteration)
-        clip = optax.clip_by_global_norm(self.max_grad_norm)
         if self.optim == "adam":
             rule = optax.adam(lr, eps=1e-5)
         else:
             rule = optax.rmsprop(lr, decay=0.99, eps=1e-5, initial_scale=1.0, eps_in_sqrt=True)
-        return optax.flatten(optax.chain(clip, rule))  # one vector is faster than many
+        return clipped_by_norm(self.max_grad_norm, rule)

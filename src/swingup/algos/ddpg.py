@@ -16,6 +16,7 @@ an env step is set by `replay_ratio`, whatever `num_envs` is; random actions bef
 normalised units: [-1, 1] spans the environment's bounds.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,20 +27,22 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.nets.observations import check_body, obs_moments
-from swingup.nets.value_networks import Actor, Critic
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_moments
+from swingup.nets.value_networks import ActorNetwork, Critic
 from swingup.normalise import Moments, Off
+from swingup.optimisers import copied, descend, follow, fresh
 from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import capacity, ring
-from swingup.replay.ring import Batch, Memory
+from swingup.replay.ring import Batch, Ring
 from swingup.rollout import begin, collect, episode_stats, keys
 from swingup.schedules import decayed
-from swingup.types import Choice, Rollout, Seen, State
+from swingup.types import Choice, Rollout, Seen, State, without
 
 
 class Networks(NamedTuple):
-    actor: Actor  # μ
+    actor: ActorNetwork  # μ
     critic: Critic  # Q
 
 
@@ -47,7 +50,7 @@ class Learner(NamedTuple):
     params: Networks
     target: Networks  # μ⁻ and Q⁻
     opt_state: tuple[optax.OptState, optax.OptState]
-    replay: Memory
+    replay: Ring
     env_steps: Counter  # done so far, the random ones included
     obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
 
@@ -71,39 +74,32 @@ class DDPG(Replaying):
     hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     hidden: Widths = (256, 256)  # widths of the hidden layers
-    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    activation: Activation = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
-        check_body(self.body)
         capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, and a replay memory with the transitions of random actions."""
+        """Make networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        memory = ring.memory(env, self.replay_size)
-        target = jax.tree.map(jnp.copy, params)
-        learner = Learner(
-            params,
-            target,
-            self.opt_state(params),
-            memory,
-            env_steps=counters.counter(self.warmup_env_steps),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-        )
-        learner, actor = begin(self, env, learner, (k_env, k_run))
-        return State(learner, actor, key)
+        adam = self.optimizer(self.lr, counters.counter())
+        opt_state = fresh(adam, params.actor), fresh(adam, params.critic)
+        learned = params, copied(params), opt_state, ring.empty(env, self.replay_size)
+        env_steps = counters.counter(self.warmup_env_steps)
+        learner = Learner(*learned, env_steps, first_moments(self, env))
+        return State(*begin(self, env, learner, (k_env, k_run)), key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
-        spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
+        spec = env.observation_space, env.action_space, self.hidden, self.activation
         return Networks(
-            Actor(*spec, body=self.body, key=k_actor), Critic(*spec, body=self.body, key=k_critic)
+            ActorNetwork(*spec, body=self.body, key=k_actor), Critic(*spec, body=self.body, key=k_critic)
         )
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        """Do T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -112,17 +108,17 @@ class DDPG(Replaying):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
+        """Return μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
         action = jnp.tanh(learner.params.actor(learner.obs_moments.normalise(seen.obs)))
         return Choice(action if noise is None else jnp.clip(action + self.noise * noise, -1, 1))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """Q(s, μ(s)) of observations [N, ...]: [N]."""
+        """Return Q(s, μ(s)) of observations [N, ...]: [N]."""
         return learner.params.critic(learner.obs_moments.normalise(obs), self.act(learner, Seen(obs)).action)
 
     def acting(self, learner: Learner) -> Learner:
-        """All that `act` reads, without the replay and what learns."""
-        return learner._replace(target=None, opt_state=None, replay=None)  # pyright: ignore[reportArgumentType]
+        """Return all that `act` reads, without the replay and what learns."""
+        return without(learner, "target", "opt_state", "replay")
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
@@ -133,19 +129,23 @@ class DDPG(Replaying):
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         learner = self.remember(learner, rollout)
+        return self.learn(learner, key, lambda _, key: self.sample(learner, key))
+
+    def learn(
+        self, learner: Learner, key: Array, draw: Callable[[Networks, Array], Batch]
+    ) -> tuple[Learner, dict[str, Array]]:
+        """Take the gradient steps of an iteration, each on a batch that `draw` makes of μ⁻ and Q⁻, and a key."""
         optimizer = partial(self.optimizer, env_steps=learner.env_steps)
 
         def gradient_step(carry, key):
             (actor, critic), target, (actor_state, critic_state) = carry
-            batch = self.sample(learner, key)
+            batch = draw(target, key)
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch)
-            updates, critic_state = optimizer(self.lr).update(grads, critic_state)
-            critic: Any = optax.apply_updates(critic, updates)
+            critic, critic_state = descend(optimizer(self.lr), critic, critic_state, grads)
             loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
-            updates, actor_state = optimizer(self.actor_lr).update(grads, actor_state)
-            actor: Any = optax.apply_updates(actor, updates)
+            actor, actor_state = descend(optimizer(self.actor_lr), actor, actor_state, grads)
             params = Networks(actor, critic)
-            target: Any = optax.incremental_update(params, target, self.tau)  # pyright: ignore[reportArgumentType]
+            target = follow(target, params, self.tau)
             return (params, target, (actor_state, critic_state)), metrics | {"loss/policy": loss}
 
         carry = learner.params, learner.target, learner.opt_state
@@ -156,7 +156,7 @@ class DDPG(Replaying):
         return learner, jax.tree.map(jnp.mean, metrics)
 
     def critic_loss(self, critic: Critic, target: Networks, b: Batch) -> tuple[Array, dict[str, Array]]:
-        """L(Q), to be minimised, over a batch. The target carries no gradient."""
+        """Return L(Q), to be minimised, over a batch. The target carries no gradient."""
         next_action = jnp.tanh(target.actor(b.next_obs))
         bootstrap = target.critic(b.next_obs, next_action)
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
@@ -164,20 +164,15 @@ class DDPG(Replaying):
         loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q))
         return loss, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()}
 
-    def actor_loss(self, actor: Actor, critic: Critic, b: Batch) -> Array:
-        """L(μ), to be minimised: the deterministic policy gradient (eq. 6). The critic stays as it is."""
+    def actor_loss(self, actor: ActorNetwork, critic: Critic, b: Batch) -> Array:
+        """Return L(μ), to be minimised: the deterministic policy gradient (eq. 6). The critic stays as it is."""
         return -critic(b.obs, jnp.tanh(actor(b.obs))).mean()
 
     def sample(self, learner: Learner, key: Array) -> Batch:
-        """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
-        b = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
-        see = learner.obs_moments.normalise
-        return b._replace(obs=see(b.obs), next_obs=see(b.next_obs))
+        """Draw a batch, all transitions equally likely."""
+        batch = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        return ring.normalised(batch, learner.obs_moments)
 
-    def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
-        """Adam."""
+    def optimizer(self, lr: Array | float, env_steps: Counter) -> optax.GradientTransformation:
+        """Use Adam."""
         return optax.adam(decayed(self, lr, counters.real(env_steps)))
-
-    def opt_state(self, params: Any) -> tuple[optax.OptState, optax.OptState]:
-        begin = self.optimizer(self.lr, counters.counter()).init
-        return begin(params.actor), begin(params.critic)

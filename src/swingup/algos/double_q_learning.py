@@ -22,11 +22,10 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.distributions import epsilon_greedy
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, keys, start
-from swingup.schedules import epsilon
+from swingup.schedules import epsilon, explore
 from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Choice, Rollout, Seen, State
 
@@ -50,7 +49,7 @@ class DoubleQLearning(Algorithm):
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Two tables of one value, and environments at their beginnings."""
+        """Make two tables of one value, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         shape = 2, *sizes(env)
         q = jnp.full(shape, self.initial, jnp.float32)
@@ -58,7 +57,7 @@ class DoubleQLearning(Algorithm):
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then an update for each of them."""
+        """Do T env steps in N environments, then an update for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -67,14 +66,11 @@ class DoubleQLearning(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """ε-greedy actions for observations [N]; without noise the greedy ones."""
-        q = self.q_values(learner.q, seen.obs)
-        if noise is None:
-            return Choice(jnp.argmax(q, -1))
-        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+        """Choose ε-greedy actions for observations [N]; without noise the greedy ones."""
+        return Choice(explore(self, self.q_values(learner.q, seen.obs), learner.env_steps, noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N]: [N]."""
+        """Return max_a Q(s, a) of observations [N]: [N]."""
         return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
@@ -97,10 +93,10 @@ class DoubleQLearning(Algorithm):
         return Learner(q, visits, env_steps), metrics | {"epsilon": epsilon(self, env_steps)}
 
     def target(self, q: Array, other: Array, t: Sample) -> Array:
-        """y, towards which Q(s, a) moves: its own best action, judged by the other table."""
+        """Return y, towards which Q(s, a) moves: its own best action, judged by the other table."""
         judged = other[t.next_obs, jnp.argmax(q[t.next_obs], -1)]
         return t.reward + self.gamma * jnp.where(t.terminated, 0.0, judged)
 
     def q_values(self, q: Array, obs: Any) -> Array:
-        """Q(s, ·), the mean of both tables: [..., A]."""
+        """Return Q(s, ·), the mean of both tables: [..., A]."""
         return q.mean(0)[obs]

@@ -1,7 +1,6 @@
 """Deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1; the lecture's Algorithm 2).
 
-Act ε-greedily, keep the last transitions in a replay memory, and per gradient step draw a batch from it and
-reduce
+Act ε-greedily, keep the last transitions in a replay memory, and per gradient step draw a batch from it to reduce
 
     L(θ) = E[ huber(y - Q_θ(s, a)) ],      y = r + γ (1 - terminated) max_a' Q_θ⁻(s', a')
 
@@ -25,27 +24,29 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.distributions import epsilon_greedy
-from swingup.nets.noisy import perturb
-from swingup.nets.observations import check_body
+from swingup.distributions import masked
+from swingup.nets.layers import Activation
+from swingup.nets.noisy import perturb, with_noise
+from swingup.nets.observations import Body
 from swingup.nets.value_networks import QNetwork
+from swingup.optimisers import clipped_by_norm, copied, descend, follow, fresh
 from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Ratio, Unit, Whole, Widths
 from swingup.replay import capacity, priorities, ring
-from swingup.replay.priorities import Priorities
-from swingup.replay.ring import Batch, Memory
+from swingup.replay.priorities import Priorities, Uniform
+from swingup.replay.ring import Batch, Ring
 from swingup.returns import huber
 from swingup.rollout import begin, collect, episode_stats, keys
-from swingup.schedules import decayed, epsilon
-from swingup.types import Choice, Rollout, Seen, State
+from swingup.schedules import decayed, epsilon, explore
+from swingup.types import Choice, Rollout, Seen, State, without
 
 
 class Learner(NamedTuple):
     params: QNetwork  # θ
     target: QNetwork  # θ⁻
     opt_state: optax.OptState
-    replay: Memory
-    priorities: Priorities | None  # None unless prioritised
+    replay: Ring
+    priorities: Priorities | Uniform  # `Uniform` unless prioritised
     env_steps: Counter  # done so far, the random ones included
     gradient_steps: Array  # done so far, in whole target periods from 2^30 on
     noise_key: Array | None  # of the noise in the weights that act; None unless noisy
@@ -80,31 +81,21 @@ class DQN(Replaying):
     max_grad_norm: Positive = 10.0  # gradients longer than this (global norm) are shortened to it
     adam_eps: Positive = 1e-8  # ε of Adam; 1.5e-4 for Atari
     hidden: Widths = (64, 64)  # widths of the hidden layers
-    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    activation: Activation = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
-        check_body(self.body)
         capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, and a replay memory with the transitions of random actions."""
+        """Make networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         params = self.network(env, k_net)
-        memory = ring.memory(env, self.replay_size)
-        learner = Learner(
-            params,
-            jax.tree.map(jnp.copy, params),
-            self.optimizer(jnp.int32(0)).init(params),  # pyright: ignore[reportArgumentType]
-            memory,
-            priorities.of(memory) if self.prioritised else None,
-            env_steps=counters.counter(self.warmup_env_steps),
-            gradient_steps=jnp.int32(0),
-            noise_key=noise_key,
-        )
-        learner, actor = begin(self, env, learner, (k_env, k_run))
-        return State(learner, actor, key)
+        learned = params, copied(params), fresh(self.optimizer(jnp.int32(0)), params)
+        counts = counters.counter(self.warmup_env_steps), jnp.int32(0)
+        learner = Learner(*learned, *priorities.start(self, env), *counts, noise_key)
+        return State(*begin(self, env, learner, (k_env, k_run)), key)
 
     def network(self, env: VecEnv, key: Array) -> QNetwork:
         spaces = env.observation_space, env.action_space
@@ -112,7 +103,7 @@ class DQN(Replaying):
         return QNetwork(*spaces, self.hidden, self.activation, **options, key=key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        """Do T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -121,46 +112,40 @@ class DQN(Replaying):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
-        if noise is None:
-            return Choice(jnp.argmax(self.q_values(learner.params, seen.obs), -1))
-        q = self.q_values(perturb(learner.params, learner.noise_key, noise.shape[:1]), seen.obs)
-        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+        """Choose ε-greedy actions for observations [N, ...]; without noise the greedy ones."""
+        params = with_noise(learner.params, learner.noise_key, noise)
+        return Choice(explore(self, self.q_values(params, seen.obs), learner.env_steps, noise, seen.legal))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N, ...]: [N]."""
+        """Return max_a Q(s, a) of observations [N, ...]: [N]."""
         return self.q_values(learner.params, obs).max(-1)
 
     def acting(self, learner: Learner) -> Learner:
-        """All that `act` reads, without the replay and what learns."""
-        return learner._replace(target=None, opt_state=None, replay=None, priorities=None)  # pyright: ignore[reportArgumentType]
+        """Return all that `act` reads, without the replay and what learns."""
+        return without(learner, "target", "opt_state", "replay", "priorities")
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, where new transitions have the highest priority."""
-        memory, weighting = ring.add(learner.replay, rollout), learner.priorities
-        if weighting is not None:
-            weighting = priorities.follow(weighting, memory, len(rollout.step.reward))
-        return learner._replace(replay=memory, priorities=weighting)
+        replay = ring.add(learner.replay, rollout)
+        weighting = learner.priorities.admit(replay, len(rollout.step.reward))
+        return learner._replace(replay=replay, priorities=weighting)
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         key, noise_key = jax.random.split(key) if self.noisy else (key, None)
         learner = self.remember(learner, rollout)
-        memory, optimizer = learner.replay, self.optimizer(counters.real(learner.env_steps))
+        replay, optimizer = learner.replay, self.optimizer(counters.real(learner.env_steps))
 
         def gradient_step(carry, key):
             params, target, opt_state, weighting, count = carry
             k_batch, k_noise = jax.random.split(key) if self.noisy else (key, None)
-            batch = self.sample(memory, weighting, k_batch)
+            batch = weighting.sample(replay, k_batch, self)
             grads, (td, metrics) = jax.grad(self.loss, has_aux=True)(params, target, batch, k_noise)
-            updates, opt_state = optimizer.update(grads, opt_state)
-            params: Any = optax.apply_updates(params, updates)
-            if weighting is not None:
-                weighting = priorities.update(weighting, batch.index, td, self.alpha)
+            params, opt_state = descend(optimizer, params, opt_state, grads)
+            weighting = weighting.learn(batch.index, td, self.alpha)
             count = counters.around(count + 1, self.target_period)
-            tau = jnp.where(count % self.target_period == 0, self.tau, 0.0)
-            target: Any = optax.incremental_update(params, target, tau)
+            target = follow(target, params, jnp.where(count % self.target_period == 0, self.tau, 0.0))
             return (params, target, opt_state, weighting, count), metrics
 
         carry = learner.params, learner.target, learner.opt_state, learner.priorities, learner.gradient_steps
@@ -168,38 +153,28 @@ class DQN(Replaying):
         carry, metrics = jax.lax.scan(gradient_step, carry, jax.random.split(key, steps))
         params, target, opt_state, weighting, count = carry
         env_steps = counters.add(learner.env_steps, self.env_steps_per_iteration)
-        learner = Learner(params, target, opt_state, memory, weighting, env_steps, count, noise_key)
+        learner = Learner(params, target, opt_state, replay, weighting, env_steps, count, noise_key)
         return learner, jax.tree.map(jnp.mean, metrics) | {"epsilon": epsilon(self, env_steps)}
 
     def loss(
         self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None
     ) -> tuple[Array, tuple[Array, dict]]:
-        """L(θ), to be minimised, over a batch. The target carries no gradient; `key` is of noisy networks' noise."""
+        """Return L(θ), to be minimised, over a batch. The target carries no gradient; `key` draws noisy weights."""
         params, target = perturb((params, target), key)
         q = jnp.take_along_axis(params(b.obs), b.action[:, None], -1)[:, 0]
         next_q = target(b.next_obs)
-        chosen = jnp.argmax(params(b.next_obs) if self.double else next_q, -1)
+        chosen = jnp.argmax(masked(params(b.next_obs) if self.double else next_q, b.next_legal), -1)
         bootstrap = jnp.take_along_axis(next_q, chosen[:, None], -1)[:, 0]
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
         td = jax.lax.stop_gradient(y) - q
         loss = jnp.mean(b.weight * huber(td))
         return loss, (td, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()})
 
-    def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
-        """A batch of n-step transitions: uniform, or by priority with importance weights."""
-        if weighting is None:
-            return ring.sample(memory, key, self.batch_size, self.gamma, self.n_step, self.hindsight)
-        index = priorities.draw(weighting, key, self.batch_size)
-        b = ring.take(memory, index, self.gamma, self.n_step)
-        size = memory.size * self.num_envs
-        return b._replace(weight=b.weight * priorities.weights(weighting, index, size, self.beta))
-
     def q_values(self, params: QNetwork, obs: Any) -> Array:
-        """Q(s, ·): [..., A]."""
+        """Return Q(s, ·): [..., A]."""
         return params(obs)
 
     def optimizer(self, env_steps: Array) -> optax.GradientTransformation:
-        """Adam on gradients clipped by their global norm."""
+        """Use Adam on gradients clipped by their global norm."""
         lr = decayed(self, self.lr, env_steps)
-        clip = optax.clip_by_global_norm(self.max_grad_norm)
-        return optax.flatten(optax.chain(clip, optax.adam(lr, eps=self.adam_eps)))
+        return clipped_by_norm(self.max_grad_norm, optax.adam(lr, eps=self.adam_eps))

@@ -19,7 +19,7 @@ an end can be reached from every state. An iteration lets π play for T env step
 changes nothing.
 
 Differs from the book in: a state keeps its actions unless another is better by more than rounding; float32; it has
-no test when to stop, as the driver counts env steps: see the metric `policy/changed`.
+no test when to stop, because the driver counts env steps: see the metric `policy/changed`.
 """
 
 from functools import partial
@@ -57,7 +57,7 @@ class PolicyIteration(Algorithm):
     initial: float = 0.0  # Q(s, a) before the first of these
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """The environment's own tables, the uniform policy, and environments at their beginnings."""
+        """Make the environment's own tables, the uniform policy, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         mdp = process(env, self.gamma)
         shape = sizes(env)
@@ -66,7 +66,7 @@ class PolicyIteration(Algorithm):
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps of π in N environments, then an evaluation and an improvement."""
+        """Do T env steps of π in N environments, then an evaluation and an improvement."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -75,12 +75,12 @@ class PolicyIteration(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions of π for observations [N]; without noise the first of the likeliest."""
+        """Choose actions of π for observations [N]; without noise the first of the likeliest."""
         pi = Categorical(jnp.log(learner.policy[seen.obs]))
         return Choice(pi.mode() if noise is None else pi.from_noise(noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N]: [N]."""
+        """Return max_a Q(s, a) of observations [N]: [N]."""
         return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
@@ -99,7 +99,7 @@ class PolicyIteration(Algorithm):
         return learner._replace(q=q, policy=policy), metrics
 
     def evaluate(self, learner: Learner) -> Array:
-        """Q^π, or (T^π)^m Q: [S, A]."""
+        """Return Q^π, or (T^π)^m Q: [S, A]."""
         mdp, q, policy = learner
         if self.sweeps:
             return jax.lax.fori_loop(0, self.sweeps, lambda _, q: evaluate_q(mdp, policy, q), q)
@@ -108,11 +108,11 @@ class PolicyIteration(Algorithm):
         return lookahead(mdp, solve(identity - mdp.gamma * going_on, (policy * mdp.expected_reward).sum(-1)))
 
     def improve(self, q: Array, policy: Array) -> Array:
-        """The greedy policy [S, A]; where no action is better than what π does now, π as it is."""
+        """Return the greedy policy [S, A]; where no action is better than what π does now, π as it is."""
         best = jax.nn.one_hot(jnp.argmax(q, -1), q.shape[-1])
         better = q.max(-1) > (policy * q).sum(-1) + ROUNDING * largest(q)
         return jnp.where(better[:, None], best, policy)
 
     def q_values(self, q: Array, obs: Any) -> Array:
-        """Q(s, ·): [..., A]."""
+        """Return Q(s, ·): [..., A]."""
         return q[obs]

@@ -23,13 +23,14 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.errors import ConfigError, unknown
-from swingup.nets.actor_critic import ACTIVATIONS, ActorCritic
-from swingup.nets.observations import check_body, obs_moments
-from swingup.nets.sequences import MEMORIES
-from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.nets.actor_critic import ActorCritic
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, check_body, first_statistics
+from swingup.nets.sequences import Reader
+from swingup.normalise import Moments, Off, RewardScale, statistics
+from swingup.optimisers import clipped_by_norm, descend, fresh
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
-from swingup.ranges import Count, NonNegative, Positive, Unit, Widths
+from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, check_divides
 from swingup.returns import explained_variance, gae, k3, standardise
 from swingup.rollout import collect, episode_stats, keys, minibatches, start, successor_values
 from swingup.schedules import decayed
@@ -51,6 +52,7 @@ class Batch(NamedTuple):
     adv: Array
     target: Array
     value_old: Array
+    legal: Array | None = None  # None: all actions
 
 
 @hyperparameters
@@ -73,43 +75,27 @@ class PPO(Algorithm):
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
-    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    activation: Activation = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
-    memory: str = "none"  # what reads a window of observations [K, d]: none (flattened), lstm, attention
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    memory: Reader = "none"  # what reads a window of observations [K, d]: none (flattened), lstm, attention
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        if self.memory not in ("none", *MEMORIES):
-            raise ConfigError(unknown("memory", self.memory, ("none", *MEMORIES)))
         check_body(self.body, self.memory)
-        samples = self.num_envs * self.num_steps
-        if samples % self.num_minibatches:
-            fit = [m for m in range(1, samples + 1) if samples % m == 0]
-            near = min(fit, key=lambda m: abs(m - self.num_minibatches))
-            raise ConfigError(
-                f"num_minibatches={self.num_minibatches} does not divide num_envs * num_steps = "
-                f"{self.num_envs} * {self.num_steps} = {samples}; the nearest that does is {near}"
-            )
+        check_divides("num_minibatches", self.num_minibatches, self.num_envs, self.num_steps)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, optimiser and environments at their beginnings."""
+        """Make networks, optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
         how = self.hidden, self.activation, self.log_std_init
-        params: Any = ActorCritic(*spaces, *how, memory=self.memory, body=self.body, key=k_net)
-        learner = Learner(
-            params,
-            self.optimizer(jnp.int32(0)).init(params),
-            iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
-        )
+        params = ActorCritic(*spaces, *how, memory=self.memory, body=self.body, key=k_net)
+        opt_state = fresh(self.optimizer(jnp.int32(0)), params)
+        learner = Learner(params, opt_state, counters.counter(), *first_statistics(self, env))
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """One iteration of Algorithm 1: run the policy T env steps in N environments, then optimise."""
+        """Do one iteration of Algorithm 1: run the policy T env steps in N environments, then optimise."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -118,45 +104,42 @@ class PPO(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions for observations [N, ...] and π_old, which they come from; without noise its mode."""
-        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
+        """Choose actions for observations [N, ...], with π_old, which they come from; without noise its mode."""
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs), seen.legal)
         return Choice(pi.mode() if noise is None else pi.from_noise(noise), pi)
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """V(s) of observations [N, ...]: [N]."""
+        """Return V(s) of observations [N, ...]: [N]."""
         return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
-        """K epochs of minibatch gradient steps on one rollout [T, N]."""
+        """Take K epochs of minibatch gradient steps on one rollout [T, N]."""
         data = self.advantages(learner, rollout)
         optimizer = self.optimizer(counters.real(learner.iteration))
 
         def gradient_step(carry, batch):
-            params, opt_state, going = carry
+            (params, opt_state), going = carry
             grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
-            updates, opt_state_new = optimizer.update(grads, opt_state)
-            new: Any = optax.apply_updates(params, updates), opt_state_new
+            new = descend(optimizer, params, opt_state, grads)
             if self.target_kl is not None:
                 going &= metrics["kl"] <= 1.5 * self.target_kl
                 new = jax.tree.map(partial(jnp.where, going), new, (params, opt_state))
-            return (*new, going), metrics
+            return (new, going), metrics
 
         def epoch(carry, key):
             return jax.lax.scan(gradient_step, carry, minibatches(data, self.num_minibatches, key))
 
-        carry = learner.params, learner.opt_state, jnp.bool_(True)
+        carry = (learner.params, learner.opt_state), jnp.bool_(True)
         carry, metrics = jax.lax.scan(epoch, carry, jax.random.split(key, self.epochs))
-        params, opt_state, _ = carry
+        (params, opt_state), _ = carry
         metrics = jax.tree.map(jnp.mean, metrics) | self.diagnostics(params, data)
-        learner = Learner(
-            params, opt_state, counters.add(learner.iteration, 1), *statistics(learner, rollout, self.gamma)
-        )
-        return learner, metrics
+        running = statistics(learner, rollout, self.gamma)
+        return Learner(params, opt_state, counters.add(learner.iteration, 1), *running), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
-        """Equation 9, to be minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
-        pi, value = params(b.obs)
+        """Return equation 9 as it is minimised: -(L_clip - c1 L_value + c2 entropy), over a minibatch."""
+        pi, value = params(b.obs, b.legal)
         adv = standardise(b.adv)  # over this minibatch
         ratio = jnp.exp(pi.log_prob(b.action) - b.logp_old)
         clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
@@ -170,24 +153,22 @@ class PPO(Algorithm):
         return loss, {"loss/policy": -l_clip, "loss/value": l_value, "entropy": entropy, "kl": k3(ratio)}
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
-        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
+        """Compute advantages and value targets; a truncated episode bootstraps from its true last observation."""
         step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
         reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
-        next_value = successor_values(
-            lambda obs: learner.params.value(learner.obs_moments.normalise(obs)), value, rollout
-        )
+        next_value = successor_values(partial(self.value, learner), value, rollout)
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
         logp_old = jax.vmap(lambda pi_old, action: pi_old.log_prob(action))(rollout.extras, rollout.action)
-        return Batch(obs, rollout.action, logp_old, adv, adv + value, value)
+        return Batch(obs, rollout.action, logp_old, adv, adv + value, value, rollout.legal)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """How far the whole update moved the policy, after the last gradient step; how well V predicted.
+        """Measure how far the whole update moved the policy, after the last gradient step, and how well V predicted.
 
-        The first on every fourth env step of the rollout, as it takes one more pass through the network.
+        For the first it looks at every fourth env step of the rollout: it takes one more pass through the network.
         """
         some = jax.tree.map(lambda x: x[::4], b)
-        ratio = jnp.exp(params.policy(some.obs).log_prob(some.action) - some.logp_old)
+        ratio = jnp.exp(params.policy(some.obs, some.legal).log_prob(some.action) - some.logp_old)
         return {
             "kl": k3(ratio),
             "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > self.clip),
@@ -195,7 +176,6 @@ class PPO(Algorithm):
         }
 
     def optimizer(self, iteration: Array) -> optax.GradientTransformation:
-        """Adam (eps 1e-5 as in the paper's code) on gradients clipped by their global norm."""
+        """Use Adam (eps 1e-5 as in the paper's code) on gradients clipped by their global norm."""
         lr = decayed(self, self.lr, iteration * self.env_steps_per_iteration)
-        clip = optax.clip_by_global_norm(self.max_grad_norm)
-        return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-5)))  # one vector is faster than many
+        return clipped_by_norm(self.max_grad_norm, optax.adam(lr, eps=1e-5))

@@ -21,11 +21,10 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.distributions import epsilon_greedy
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, keys, start
-from swingup.schedules import epsilon
+from swingup.schedules import epsilon, explore
 from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Choice, Rollout, Seen, State
 
@@ -49,7 +48,7 @@ class QLearning(Algorithm):
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """A table of one value, and environments at their beginnings."""
+        """Make a table of one value, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         shape = sizes(env)
         q = jnp.full(shape, self.initial, jnp.float32)
@@ -57,7 +56,7 @@ class QLearning(Algorithm):
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then an update for each of them."""
+        """Do T env steps in N environments, then an update for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -66,14 +65,11 @@ class QLearning(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """ε-greedy actions for observations [N]; without noise the greedy ones."""
-        q = self.q_values(learner.q, seen.obs)
-        if noise is None:
-            return Choice(jnp.argmax(q, -1))
-        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+        """Choose ε-greedy actions for observations [N]; without noise the greedy ones."""
+        return Choice(explore(self, self.q_values(learner.q, seen.obs), learner.env_steps, noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N]: [N]."""
+        """Return max_a Q(s, a) of observations [N]: [N]."""
         return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
@@ -96,9 +92,9 @@ class QLearning(Algorithm):
         return Learner(q, visits, env_steps), metrics | {"epsilon": epsilon(self, env_steps)}
 
     def target(self, q: Array, t: Sample) -> Array:
-        """y, towards which Q(s, a) moves."""
+        """Return y, towards which Q(s, a) moves."""
         return t.reward + self.gamma * jnp.where(t.terminated, 0.0, q[t.next_obs].max(-1))
 
     def q_values(self, q: Array, obs: Any) -> Array:
-        """Q(s, ·): [..., A]."""
+        """Return Q(s, ·): [..., A]."""
         return q[obs]

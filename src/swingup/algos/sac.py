@@ -15,6 +15,7 @@ whatever `num_envs` is; the random actions are taken before the first iteration.
 log π and H̄, are in normalised units: [-1, 1] spans the environment's bounds.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,29 +27,37 @@ from jax import Array
 from swingup import counters
 from swingup.counters import Counter
 from swingup.distributions import TanhNormal
-from swingup.nets.observations import check_body, obs_moments
-from swingup.nets.value_networks import Actor, Critic, each, smaller, twins
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_moments
+from swingup.nets.value_networks import ActorNetwork, Critic, each, smaller, twins
 from swingup.normalise import Moments, Off
+from swingup.optimisers import copied, descend, follow, fresh
 from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths, refuse
 from swingup.replay import capacity, ring
-from swingup.replay.ring import Batch, Memory
+from swingup.replay.ring import Batch, Ring
 from swingup.rollout import begin, collect, episode_stats, keys
 from swingup.schedules import decayed
-from swingup.types import Choice, Rollout, Seen, State
+from swingup.types import Choice, Rollout, Seen, State, without
 
 
 class Networks(NamedTuple):
-    actor: Actor  # π: the means, then the log σ, of a Gaussian before tanh
+    actor: ActorNetwork  # π: the means, then the log σ, of a Gaussian before tanh
     critic: Critic  # Q_1 and Q_2, stacked
     log_alpha: Array
+
+
+class OptStates(NamedTuple):
+    actor: optax.OptState
+    critic: optax.OptState
+    log_alpha: optax.OptState
 
 
 class Learner(NamedTuple):
     params: Networks
     target: Critic  # Q_1⁻ and Q_2⁻
-    opt_state: Networks  # of each of the three
-    replay: Memory
+    opt_state: OptStates
+    replay: Ring
     env_steps: Counter  # done so far, the random ones included
     obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
 
@@ -74,43 +83,35 @@ class SAC(Replaying):
     hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     hidden: Widths = (256, 256)  # widths of the hidden layers
-    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    activation: Activation = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
         learnt = "alpha=0 is no temperature to learn from: start above 0, or keep it fixed with alpha_lr=0"
         refuse((self.alpha == 0) & (self.alpha_lr > 0), learnt)
-        check_body(self.body)
         capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, and a replay memory with the transitions of random actions."""
+        """Make networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        memory = ring.memory(env, self.replay_size)
-        target = jax.tree.map(jnp.copy, params.critic)
-        learner = Learner(
-            params,
-            target,
-            self.opt_state(params),
-            memory,
-            env_steps=counters.counter(self.warmup_env_steps),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-        )
-        learner, actor = begin(self, env, learner, (k_env, k_run))
-        return State(learner, actor, key)
+        adam = self.optimizer(self.lr, counters.counter())
+        opt_state = OptStates(*(fresh(adam, x) for x in params))
+        learned = params, copied(params.critic), opt_state, ring.empty(env, self.replay_size)
+        env_steps = counters.counter(self.warmup_env_steps)
+        learner = Learner(*learned, env_steps, first_moments(self, env))
+        return State(*begin(self, env, learner, (k_env, k_run)), key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
-        spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
-        actor = Actor(*spec, outputs=2, body=self.body, key=k_actor)
+        spec = env.observation_space, env.action_space, self.hidden, self.activation
+        actor = ActorNetwork(*spec, outputs=2, body=self.body, key=k_actor)
         critics = twins(lambda k: Critic(*spec, body=self.body, key=k), k_critic)
-        return Networks(
-            actor, critics, jnp.log(jnp.maximum(jnp.float32(self.alpha), 1e-30))
-        )  # finite for α = 0 too
+        log_alpha = jnp.log(jnp.maximum(jnp.float32(self.alpha), 1e-30))  # finite for α = 0 too
+        return Networks(actor, critics, log_alpha)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        """Do T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -119,23 +120,23 @@ class SAC(Replaying):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions of π for observations [N, ...]; without noise tanh of its mean."""
+        """Choose actions of π for observations [N, ...]; without noise tanh of its mean."""
         pi = self.policy(learner.params.actor, learner.obs_moments.normalise(seen.obs))
         return Choice(pi.mode() if noise is None else pi.from_noise(noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """min_i Q_i(s, a) of observations [N, ...] and the greedy actions there: [N]."""
+        """Return min_i Q_i(s, a) of observations [N, ...] and the greedy actions there: [N]."""
         greedy = self.act(learner, Seen(obs)).action
         return smaller(each(learner.params.critic, learner.obs_moments.normalise(obs), greedy))
 
-    def policy(self, actor: Actor, obs: Any) -> TanhNormal:
-        """π(· | s)."""
+    def policy(self, actor: ActorNetwork, obs: Any) -> TanhNormal:
+        """Return π(· | s)."""
         mean, log_std = jnp.split(actor(obs), 2, -1)
         return TanhNormal(mean, jnp.clip(log_std, -20.0, 2.0))
 
     def acting(self, learner: Learner) -> Learner:
-        """All that `act` reads, without the replay and what learns."""
-        return learner._replace(target=None, opt_state=None, replay=None)  # pyright: ignore[reportArgumentType]
+        """Return all that `act` reads, without the replay and what learns."""
+        return without(learner, "target", "opt_state", "replay")
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
@@ -146,30 +147,33 @@ class SAC(Replaying):
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
         """Keep the rollout [T, N]; then gradient steps, each on a batch drawn anew."""
         learner = self.remember(learner, rollout)
+        return self.learn(learner, key, partial(self.sample, learner))
+
+    def learn(
+        self, learner: Learner, key: Array, draw: Callable[[Array], Batch]
+    ) -> tuple[Learner, dict[str, Array]]:
+        """Take the gradient steps of an iteration, each on a batch that `draw` makes of a key."""
         optimizer = partial(self.optimizer, env_steps=learner.env_steps)
 
         def gradient_step(carry, key):
             (actor, critic, log_alpha), target, states = carry
             k_batch, k_next, k_now = jax.random.split(key, 3)
-            batch = self.sample(learner, k_batch)
+            batch = draw(k_batch)
             alpha = jnp.exp(log_alpha)  # read once
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(
                 critic, target, actor, alpha, batch, k_next
             )
-            updates, critic_state = optimizer(self.lr).update(grads, states.critic)
-            critic: Any = optax.apply_updates(critic, updates)
+            critic, critic_state = descend(optimizer(self.lr), critic, states.critic, grads)
             (loss, entropy), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
                 actor, critic, alpha, batch, k_now
             )
-            updates, actor_state = optimizer(self.actor_lr).update(grads, states.actor)
-            actor: Any = optax.apply_updates(actor, updates)
+            actor, actor_state = descend(optimizer(self.actor_lr), actor, states.actor, grads)
             grads = jax.grad(self.alpha_loss)(log_alpha, entropy, batch.action.shape[-1])
-            updates, alpha_state = optimizer(self.alpha_lr).update(grads, states.log_alpha)
-            params = Networks(actor, critic, optax.apply_updates(log_alpha, updates))  # pyright: ignore
-            target: Any = optax.incremental_update(critic, target, self.tau)
+            log_alpha, alpha_state = descend(optimizer(self.alpha_lr), log_alpha, states.log_alpha, grads)
+            params = Networks(actor, critic, log_alpha)
+            target = follow(target, critic, self.tau)
             metrics |= {"loss/policy": loss, "entropy": entropy, "alpha": alpha}
-            new: Any = actor_state, critic_state, alpha_state
-            return (params, target, Networks(*new)), metrics
+            return (params, target, OptStates(actor_state, critic_state, alpha_state)), metrics
 
         carry = learner.params, learner.target, learner.opt_state
         steps = self.gradient_steps_per_iteration
@@ -179,9 +183,9 @@ class SAC(Replaying):
         return learner, jax.tree.map(jnp.mean, metrics)
 
     def critic_loss(
-        self, critic: Critic, target: Critic, actor: Actor, alpha: Array, b: Batch, key: Array
+        self, critic: Critic, target: Critic, actor: ActorNetwork, alpha: Array, b: Batch, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
+        """Return L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
         next_action, logp = self.policy(actor, b.next_obs).sample_and_log_prob(key)
         bootstrap = smaller(each(target, b.next_obs, next_action)) - alpha * logp
         y = b.reward + b.discount * jnp.where(b.terminated, 0.0, bootstrap)
@@ -190,26 +194,21 @@ class SAC(Replaying):
         return loss, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()}
 
     def actor_loss(
-        self, actor: Actor, critic: Critic, alpha: Array, b: Batch, key: Array
+        self, actor: ActorNetwork, critic: Critic, alpha: Array, b: Batch, key: Array
     ) -> tuple[Array, Array]:
-        """L(π), to be minimised, and an estimate of the entropy. The critics stay as they are."""
+        """Return L(π), to be minimised, and an estimate of the entropy. The critics stay as they are."""
         action, logp = self.policy(actor, b.obs).sample_and_log_prob(key)
         return jnp.mean(alpha * logp - smaller(each(critic, b.obs, action))), -logp.mean()
 
     def alpha_loss(self, log_alpha: Array, entropy: Array, dimensions: int) -> Array:
-        """L(α), to be minimised: α falls while there is more entropy than is aimed at."""
+        """Return L(α), to be minimised: α falls while there is more entropy than is aimed at."""
         return log_alpha * jax.lax.stop_gradient(entropy - self.target_entropy * dimensions)
 
     def sample(self, learner: Learner, key: Array) -> Batch:
-        """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
-        b = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
-        see = learner.obs_moments.normalise
-        return b._replace(obs=see(b.obs), next_obs=see(b.next_obs))
+        """Draw a batch, all transitions equally likely."""
+        batch = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        return ring.normalised(batch, learner.obs_moments)
 
-    def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
-        """Adam."""
+    def optimizer(self, lr: Array | float, env_steps: Counter) -> optax.GradientTransformation:
+        """Use Adam."""
         return optax.adam(decayed(self, lr, counters.real(env_steps)))
-
-    def opt_state(self, params: Any) -> Networks:
-        begin = self.optimizer(self.lr, counters.counter()).init
-        return Networks(*map(begin, params))  # pyright: ignore[reportArgumentType]

@@ -28,13 +28,13 @@ from swingup.distributions import epsilon_greedy
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Positive, Unit
 from swingup.rollout import collect, episode_stats, keys, start
-from swingup.schedules import epsilon
+from swingup.schedules import epsilon, explore
 from swingup.tables import Sample, in_order, largest, rate, sizes, visit
 from swingup.types import Choice, Rollout, Seen, State
 
 
 class Pending(NamedTuple):
-    """The last transition of each environment, [N], while it waits for the next action."""
+    """The last transition of each environment is kept here, [N], while it waits for the next action."""
 
     obs: Array
     action: Array
@@ -64,7 +64,7 @@ class SARSA(Algorithm):
     initial: float = 0.0  # Q(s, a) at the beginning; a high one makes the greedy policy explore
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """A table of one value, and environments at their beginnings."""
+        """Make a table of one value, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         shape = sizes(env)
         q = jnp.full(shape, self.initial, jnp.float32)
@@ -75,7 +75,7 @@ class SARSA(Algorithm):
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then an update for each of them."""
+        """Do T env steps in N environments, then an update for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -84,14 +84,11 @@ class SARSA(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """ε-greedy actions for observations [N]; without noise the greedy ones."""
-        q = self.q_values(learner.q, seen.obs)
-        if noise is None:
-            return Choice(jnp.argmax(q, -1))
-        return Choice(epsilon_greedy(q, epsilon(self, learner.env_steps)).from_noise(noise))
+        """Choose ε-greedy actions for observations [N]; without noise the greedy ones."""
+        return Choice(explore(self, self.q_values(learner.q, seen.obs), learner.env_steps, noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N]: [N]."""
+        """Return max_a Q(s, a) of observations [N]: [N]."""
         return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
@@ -127,7 +124,9 @@ class SARSA(Algorithm):
         return Learner(*carry, env_steps), metrics | {"epsilon": epsilon(self, env_steps)}
 
     def backup(self, tables: tuple, t: Any, target: Array, now: Array) -> tuple[tuple, Array]:
-        """Q, n and e after an update of Q(s, a) towards the target, and its TD error; as they were unless `now`."""
+        """Return Q, n and e after an update of Q(s, a) towards the target, and its TD error; as they were
+        unless `now`.
+        """
         q, visits, trace = tables
         td = jnp.where(now, target - q[t.obs, t.action], 0.0)
         visits = visit(visits, (t.obs, t.action), now)
@@ -136,10 +135,10 @@ class SARSA(Algorithm):
         return (q + rate(self.lr, self.lr_power, visits) * td * trace, visits, trace), td
 
     def target(self, q: Array, t: Sample, env_steps: Counter) -> Array:
-        """y where an episode ends: r, and at a time limit what the policy expects there."""
+        """Return y where an episode ends: r, and at a time limit what the policy expects there."""
         policy = jnp.exp(epsilon_greedy(q[t.next_obs], epsilon(self, env_steps)).logits)
         return t.reward + self.gamma * jnp.where(t.terminated, 0.0, (policy * q[t.next_obs]).sum(-1))
 
     def q_values(self, q: Array, obs: Any) -> Array:
-        """Q(s, ·): [..., A]."""
+        """Return Q(s, ·): [..., A]."""
         return q[obs]

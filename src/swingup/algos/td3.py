@@ -27,20 +27,22 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.nets.observations import check_body, obs_moments
-from swingup.nets.value_networks import Actor, Critic, each, smaller, twins
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_moments
+from swingup.nets.value_networks import ActorNetwork, Critic, each, smaller, twins
 from swingup.normalise import Moments, Off
+from swingup.optimisers import copied, descend, follow, fresh
 from swingup.protocols import Replaying, VecEnv, hyperparameters
 from swingup.ranges import Count, Fraction, NonNegative, Ratio, Unit, Whole, Widths
 from swingup.replay import capacity, ring
-from swingup.replay.ring import Batch, Memory
+from swingup.replay.ring import Batch, Ring
 from swingup.rollout import begin, collect, episode_stats, keys
 from swingup.schedules import decayed
-from swingup.types import Choice, Rollout, Seen, State
+from swingup.types import Choice, Rollout, Seen, State, without
 
 
 class Networks(NamedTuple):
-    actor: Actor  # μ
+    actor: ActorNetwork  # μ
     critic: Critic  # Q_1 and Q_2, stacked
 
 
@@ -48,7 +50,7 @@ class Learner(NamedTuple):
     params: Networks
     target: Networks  # μ⁻ and Q⁻
     opt_state: tuple[optax.OptState, optax.OptState]
-    replay: Memory
+    replay: Ring
     env_steps: Counter  # done so far, the random ones included
     phase: Array  # gradient steps of the critics since the actor's last one
     obs_moments: Moments | Off  # `Off` unless normalise_obs and observations are vectors
@@ -76,39 +78,31 @@ class TD3(Replaying):
     hindsight: Whole = 0  # k: goals of hindsight for each that was meant, if observations have goals; 0: none
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     hidden: Widths = (256, 256)  # widths of the hidden layers
-    activation: str = "relu"  # of the hidden layers: tanh, relu, silu or gelu
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    activation: Activation = "relu"  # of the hidden layers: tanh, relu, silu or gelu
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
-        check_body(self.body)
         capacity.check_settings(self)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, and a replay memory with the transitions of random actions."""
+        """Make networks, and a replay memory with the transitions of random actions."""
         k_net, k_env, k_run, key = jax.random.split(key, 4)
         params = self.networks(env, k_net)
-        memory = ring.memory(env, self.replay_size)
-        target = jax.tree.map(jnp.copy, params)
-        learner = Learner(
-            params,
-            target,
-            self.opt_state(params),
-            memory,
-            env_steps=counters.counter(self.warmup_env_steps),
-            phase=jnp.int32(0),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-        )
-        learner, actor = begin(self, env, learner, (k_env, k_run))
-        return State(learner, actor, key)
+        adam = self.optimizer(self.lr, counters.counter())
+        opt_state = fresh(adam, params.actor), fresh(adam, params.critic)
+        learned = params, copied(params), opt_state, ring.empty(env, self.replay_size)
+        env_steps = counters.counter(self.warmup_env_steps)
+        learner = Learner(*learned, env_steps, jnp.int32(0), first_moments(self, env))
+        return State(*begin(self, env, learner, (k_env, k_run)), key)
 
     def networks(self, env: VecEnv, key: Array) -> Networks:
         k_actor, k_critic = jax.random.split(key)
-        spec: Any = env.observation_space, env.action_space, self.hidden, self.activation
-        actor = Actor(*spec, body=self.body, key=k_actor)
+        spec = env.observation_space, env.action_space, self.hidden, self.activation
+        actor = ActorNetwork(*spec, body=self.body, key=k_actor)
         return Networks(actor, twins(lambda k: Critic(*spec, body=self.body, key=k), k_critic))
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
+        """Do T env steps in N environments, then `replay_ratio` gradient steps for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -117,18 +111,18 @@ class TD3(Replaying):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
+        """Return μ(s) with exploration noise for observations [N, ...]; without noise μ(s) alone."""
         action = jnp.tanh(learner.params.actor(learner.obs_moments.normalise(seen.obs)))
         return Choice(action if noise is None else jnp.clip(action + self.noise * noise, -1, 1))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """min_i Q_i(s, a) of observations [N, ...] and the greedy actions there: [N]."""
+        """Return min_i Q_i(s, a) of observations [N, ...] and the greedy actions there: [N]."""
         greedy = self.act(learner, Seen(obs)).action
         return smaller(each(learner.params.critic, learner.obs_moments.normalise(obs), greedy))
 
     def acting(self, learner: Learner) -> Learner:
-        """All that `act` reads, without the replay and what learns."""
-        return learner._replace(target=None, opt_state=None, replay=None)  # pyright: ignore[reportArgumentType]
+        """Return all that `act` reads, without the replay and what learns."""
+        return without(learner, "target", "opt_state", "replay")
 
     def remember(self, learner: Learner, rollout: Rollout) -> Learner:
         """Keep a rollout [T, N] in the replay memory, and its observations in the running statistics."""
@@ -147,7 +141,7 @@ class TD3(Replaying):
         return Learner(*learned, env_steps, phase, learner.obs_moments), jax.tree.map(jnp.mean, metrics)
 
     def in_blocks(self, learner: Learner, key: Array) -> tuple[tuple, dict[str, Array]]:
-        """Gradient steps that the delay divides: d of the critics, then one of the actor, and again."""
+        """Take gradient steps that the delay divides: d of the critics, then one of the actor, and again."""
 
         def block(carry, keys):
             carry, (batches, metrics) = jax.lax.scan(partial(self.critic_step, learner), carry, keys)
@@ -159,7 +153,7 @@ class TD3(Replaying):
         return jax.lax.scan(block, carry, jax.random.split(key, blocks))
 
     def one_by_one(self, learner: Learner, key: Array) -> tuple[tuple, dict[str, Array]]:
-        """Any number of gradient steps: of the critics, and of the actor if it is due."""
+        """Take any number of gradient steps: on the critics, and on the actor if it is due."""
 
         def gradient_step(carry, now):
             key, due = now
@@ -173,29 +167,31 @@ class TD3(Replaying):
         return jax.lax.scan(gradient_step, carry, (jax.random.split(key, steps), due))
 
     def critic_step(self, learner: Learner, carry: tuple, key: Array) -> tuple[tuple, tuple[Batch, dict]]:
-        """One gradient step on L(Q_1) + L(Q_2), on a batch drawn anew, which is returned too."""
+        """Take one gradient step on L(Q_1) + L(Q_2), on a batch drawn anew, which is returned too."""
         (actor, critic), target, (actor_state, critic_state) = carry
         k_batch, k_smooth = jax.random.split(key)
         batch = self.sample(learner, k_batch)
         grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch, k_smooth)
-        updates, critic_state = self.optimizer(self.lr, learner.env_steps).update(grads, critic_state)
-        critic: Any = optax.apply_updates(critic, updates)
+        critic, critic_state = descend(
+            self.optimizer(self.lr, learner.env_steps), critic, critic_state, grads
+        )
         return (Networks(actor, critic), target, (actor_state, critic_state)), (batch, metrics)
 
     def actor_step(self, learner: Learner, carry: tuple, batch: Batch) -> tuple[tuple, dict[str, Array]]:
-        """One gradient step on L(μ); the target networks follow."""
+        """Take one gradient step on L(μ); the target networks follow."""
         (actor, critic), target, (actor_state, critic_state) = carry
         loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
-        updates, actor_state = self.optimizer(self.actor_lr, learner.env_steps).update(grads, actor_state)
-        actor: Any = optax.apply_updates(actor, updates)
+        actor, actor_state = descend(
+            self.optimizer(self.actor_lr, learner.env_steps), actor, actor_state, grads
+        )
         params = Networks(actor, critic)
-        target: Any = optax.incremental_update(params, target, self.tau)  # pyright: ignore[reportArgumentType]
+        target = follow(target, params, self.tau)
         return (params, target, (actor_state, critic_state)), {"loss/policy": loss}
 
     def critic_loss(
         self, critic: Critic, target: Networks, b: Batch, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
+        """Return L(Q_1) + L(Q_2), to be minimised, over a batch. The target carries no gradient."""
         next_action = jnp.tanh(target.actor(b.next_obs))
         epsilon = self.smoothing * jax.random.normal(key, next_action.shape)
         epsilon = jnp.clip(epsilon, -self.smoothing_clip, self.smoothing_clip)
@@ -205,21 +201,16 @@ class TD3(Replaying):
         loss = 0.5 * jnp.mean(b.weight * jnp.square(jax.lax.stop_gradient(y) - q).sum(0))
         return loss, {"loss/q": loss, "q/mean": q.mean(), "q/max": jnp.abs(q).max()}
 
-    def actor_loss(self, actor: Actor, critic: Critic, b: Batch) -> Array:
-        """L(μ), to be minimised: through Q_1 alone. The critics stay as they are."""
+    def actor_loss(self, actor: ActorNetwork, critic: Critic, b: Batch) -> Array:
+        """Return L(μ), to be minimised: through Q_1 alone. The critics stay as they are."""
         first = jax.tree.map(lambda x: x[0], critic)
         return -first(b.obs, jnp.tanh(actor(b.obs))).mean()
 
     def sample(self, learner: Learner, key: Array) -> Batch:
-        """A batch, uniform, its observations as the networks get them: the replay holds them as they came."""
-        b = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
-        see = learner.obs_moments.normalise
-        return b._replace(obs=see(b.obs), next_obs=see(b.next_obs))
+        """Draw a batch, all transitions equally likely."""
+        batch = ring.sample(learner.replay, key, self.batch_size, self.gamma, goals=self.hindsight)
+        return ring.normalised(batch, learner.obs_moments)
 
-    def optimizer(self, lr: Any, env_steps: Counter) -> optax.GradientTransformation:
-        """Adam."""
+    def optimizer(self, lr: Array | float, env_steps: Counter) -> optax.GradientTransformation:
+        """Use Adam."""
         return optax.adam(decayed(self, lr, counters.real(env_steps)))
-
-    def opt_state(self, params: Any) -> tuple[optax.OptState, optax.OptState]:
-        begin = self.optimizer(self.lr, counters.counter()).init
-        return begin(params.actor), begin(params.critic)

@@ -48,7 +48,7 @@ class TDLambda(Algorithm):
     initial: float = 0.0  # V(s) at the beginning
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """A table of one value, and environments at their beginnings."""
+        """Make a table of one value, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         states, _ = sizes(env)
         v, trace = jnp.full(states, self.initial, jnp.float32), jnp.zeros((self.num_envs, states))
@@ -57,7 +57,7 @@ class TDLambda(Algorithm):
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps in N environments, then an update for each of them."""
+        """Do T env steps in N environments, then an update for each of them."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -66,13 +66,13 @@ class TDLambda(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Any action, for observations [N]; without noise action 0."""
+        """Choose any action, for observations [N]; without noise action 0."""
         if noise is None:
             return Choice(jnp.zeros(jnp.shape(seen.obs), jnp.int32))
         return Choice(uniform(Discrete(noise.shape[-1]), noise))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """V(s) of observations [N]: [N]."""
+        """Return V(s) of observations [N]: [N]."""
         return learner.v[obs]
 
     @jax.jit
@@ -85,7 +85,8 @@ class TDLambda(Algorithm):
             v, visits, trace, following = carry
             td = self.target(v, t) - v[t.obs]
             visits = visit(visits, (t.obs,))
-            # Where they do not meet, an episode has begun: by itself, or as a run on the host was resumed.
+            # If s is not the s' of this environment's last transition, an episode has begun between the two: the trace
+            # starts anew. That also happens where a run on the host was resumed.
             e = jnp.where(following[t.env] == t.obs, self.gamma * self.lam * trace[t.env], 0.0)
             e = e.at[t.obs].add(1.0)
             following = following.at[t.env].set(jnp.where(t.terminated | t.truncated, -1, t.next_obs))
@@ -96,5 +97,5 @@ class TDLambda(Algorithm):
         return Learner(*carry), {"td/error": jnp.abs(td).mean(), "v/mean": value.mean()}
 
     def target(self, v: Array, t: Sample) -> Array:
-        """r + γ V(s'), from which the TD error is counted."""
+        """Return r + γ V(s'), from which the TD error is counted."""
         return t.reward + self.gamma * jnp.where(t.terminated, 0.0, v[t.next_obs])

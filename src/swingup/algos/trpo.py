@@ -9,14 +9,13 @@ with ratio = π(a|s) / π_old(a|s), approximately: with L linear and KL quadrati
 
     θ = θ_old + sqrt(2 δ / x'F x) x,    F x = ∇L,    F the Hessian of the mean KL     (appendix C)
 
-x is found by conjugate gradient, which needs products F v only, never F. The line search then shortens that step
-until L has risen and the KL divergence is at most δ in truth; if no length will do, the policy stays. Without it
-(`line_search=False`) this is the natural policy gradient, with δ for a step size. V is fitted apart, by minibatch
-Adam on (V(s) - target)² with target = A + V_old(s).
+x is found by conjugate gradient, which needs products F v only. The line search then shortens that step until L has
+risen and the KL divergence is at most δ in truth; if no length will do, the policy stays. Without it (`line_search`)
+this is the natural policy gradient. V is fitted apart, by minibatch Adam on (V(s) - target)², target = A + V_old(s).
 
-Differs from the paper in: advantages by GAE (as in Schulman et al. 2016), standardised over the rollout; damping
-of F, as in the authors' code; a time limit bootstraps from the true last observation. The divergence is KL(old ||
-new) everywhere. For images policy and V share a convolutional body, which the policy's step alone moves.
+Differs from the paper in: advantages by GAE (Schulman et al. 2016), standardised over the rollout; damping of F, which
+the authors' code has too; a time limit bootstraps from the true last observation; for images policy and V share a
+convolutional body, which the policy's step alone moves. The divergence is KL(old || new) everywhere.
 """
 
 from collections.abc import Callable
@@ -33,13 +32,14 @@ from jax.flatten_util import ravel_pytree
 from swingup import counters
 from swingup.counters import Counter
 from swingup.distributions import Distribution
-from swingup.errors import ConfigError, unknown
 from swingup.linalg import conjugate_gradient
-from swingup.nets.actor_critic import ACTIVATIONS, MLP, ActorCritic
-from swingup.nets.observations import check_body, obs_moments
-from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.nets.actor_critic import MLP, ActorCritic
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_statistics
+from swingup.normalise import Moments, Off, RewardScale, statistics
+from swingup.optimisers import descend, fresh
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
-from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, Within
+from swingup.ranges import Count, NonNegative, Positive, Unit, Widths, Within, check_divides
 from swingup.returns import explained_variance, gae, standardise
 from swingup.rollout import collect, episode_stats, keys, minibatches, start, successor_values
 from swingup.types import Choice, Rollout, Seen, State
@@ -60,6 +60,7 @@ class Batch(NamedTuple):
     adv: Array
     target: Array
     value_old: Array
+    legal: Array | None = None  # None: all actions
 
 
 @hyperparameters
@@ -81,34 +82,25 @@ class TRPO(Algorithm):
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
-    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    activation: Activation = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        check_body(self.body)
-        if self.env_steps_per_iteration % self.num_minibatches:
-            raise ConfigError("num_minibatches must divide num_envs * num_steps")
+        check_divides("num_minibatches", self.num_minibatches, self.num_envs, self.num_steps)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, the critic's optimiser and environments at their beginnings."""
+        """Make networks, the critic's optimiser and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
         how = self.hidden, self.activation, self.log_std_init
-        params: Any = ActorCritic(*spaces, *how, body=self.body, key=k_net)
-        learner = Learner(
-            params,
-            self.optimizer().init(params.critic),
-            iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
-        )
+        params = ActorCritic(*spaces, *how, body=self.body, key=k_net)
+        opt_state = fresh(self.optimizer(), params.critic)
+        learner = Learner(params, opt_state, counters.counter(), *first_statistics(self, env))
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """One iteration: run the policy T env steps in N environments, then optimise."""
+        """Do one iteration: run the policy T env steps in N environments, then optimise."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -117,44 +109,40 @@ class TRPO(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions for observations [N, ...] and π_old(·|s); without noise the policy's mode."""
-        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
+        """Choose actions for observations [N, ...], with π_old(·|s); without noise the policy's mode."""
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs), seen.legal)
         action = pi.mode() if noise is None else pi.from_noise(noise)
-        # Of full shape: a rollout's leading axes are [T, N] also for a log σ that all states share.
+        # It has its full shape: a rollout's leading axes are [T, N] also for a log σ that all states share.
         return Choice(action, jax.tree.map(lambda x: jnp.broadcast_to(x, jax.tree.leaves(pi)[0].shape), pi))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """V(s) of observations [N, ...]: [N]."""
+        """Return V(s) of observations [N, ...]: [N]."""
         return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(self, learner: Learner, rollout: Rollout, key: Array) -> tuple[Learner, dict[str, Array]]:
-        """One step of the policy and `value_epochs` passes of minibatch gradient steps on V."""
+        """Take one step of the policy and `value_epochs` passes of minibatch gradient steps on V."""
         data = self.advantages(learner, rollout)
         params, metrics = self.improve(learner.params, data)
-        x = params.encode(data.obs)  # a shared body keeps still while V is fitted, or the policy would move
+        pairs = params.encode(data.obs), data.target  # a shared body keeps still, or the policy would move
 
         def gradient_step(carry, batch):
             critic, opt_state = carry
             loss, grads = jax.value_and_grad(self.value_loss)(critic, *batch)
-            updates, opt_state = self.optimizer().update(grads, opt_state)
-            return (optax.apply_updates(critic, updates), opt_state), loss
+            return descend(self.optimizer(), critic, opt_state, grads), loss
 
         def epoch(carry, key):
-            parts = minibatches((x, data.target), self.num_minibatches, key)
-            return jax.lax.scan(gradient_step, carry, parts)
+            return jax.lax.scan(gradient_step, carry, minibatches(pairs, self.num_minibatches, key))
 
-        carry: Any = params.critic, learner.opt_state
+        carry = params.critic, learner.opt_state
         (critic, opt_state), losses = jax.lax.scan(epoch, carry, jax.random.split(key, self.value_epochs))
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
-        learner = Learner(
-            params, opt_state, counters.add(learner.iteration, 1), *statistics(learner, rollout, self.gamma)
-        )
-        return learner, metrics
+        running = statistics(learner, rollout, self.gamma)
+        return Learner(params, opt_state, counters.add(learner.iteration, 1), *running), metrics
 
     def improve(self, params: ActorCritic, b: Batch) -> tuple[ActorCritic, dict[str, Array]]:
-        """One natural gradient step, as long as the trust region allows, and the line search along it."""
+        """Take one natural gradient step, as long as the trust region allows, and search along its line."""
         theta, join = split(params)
         before, g = jax.value_and_grad(lambda theta: self.loss(join(theta), b))(theta)
         product = fisher_product(lambda theta: divergence(join(theta), b), theta, self.damping)
@@ -177,47 +165,44 @@ class TRPO(Algorithm):
         return join(jnp.where(length > 0, theta + length * step, theta)), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> Array:
-        """Minus the surrogate L of equation 14, with standardised advantages."""
-        logp, logp_old = params.policy(b.obs).log_prob(b.action), b.pi_old.log_prob(b.action)
+        """Return minus the surrogate L of equation 14, with standardised advantages."""
+        logp, logp_old = params.policy(b.obs, b.legal).log_prob(b.action), b.pi_old.log_prob(b.action)
         return -(jnp.exp(logp - logp_old) * standardise(b.adv)).mean()
 
     def value_loss(self, critic: MLP, x: Array, target: Array) -> Array:
-        """Mean squared error of V; `x` is what the critic reads: [B, ...]."""
+        """Return the mean squared error of V; `x` is what the critic reads: [B, ...]."""
         return jnp.square(critic(x)[..., 0] - target).mean()
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
-        """Advantages and value targets; a truncated episode bootstraps from its true last observation."""
+        """Compute advantages and value targets; a truncated episode bootstraps from its true last observation."""
         step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
         reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
-        next_value = successor_values(
-            lambda x: learner.params.value(learner.obs_moments.normalise(x)), value, rollout
-        )
+        next_value = successor_values(partial(self.value, learner), value, rollout)
         adv = gae(reward, value, next_value, step.terminated, step.done, self.gamma, self.lam)
-        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value)
+        return Batch(obs, rollout.action, rollout.extras, adv, adv + value, value, rollout.legal)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """What the update did, measured after it on the whole rollout; the KL divergence is exact."""
+        """Measure what the update did, after it and on the whole rollout; the KL divergence is exact."""
         return {
             "loss/policy": self.loss(params, b),
-            "entropy": params.policy(b.obs).entropy().mean(),
+            "entropy": params.policy(b.obs, b.legal).entropy().mean(),
             "kl": divergence(params, b),
             "explained_variance": explained_variance(b.value_old, b.target),
         }
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam, for V."""
+        """Use Adam, for V."""
         return optax.flatten(optax.adam(self.lr, eps=1e-5))  # one vector is faster than many
 
 
 def divergence(params: ActorCritic, b: Batch) -> Array:
-    """The mean of KL(π_old || π) over the rollout, exactly, in nats."""
-    pi_old: Any = b.pi_old
-    return pi_old.kl(params.policy(b.obs)).mean()
+    """Return the mean of KL(π_old || π) over the rollout, exactly, in nats."""
+    return b.pi_old.kl(params.policy(b.obs, b.legal)).mean()
 
 
 def fisher_product(kl: Callable[[Array], Array], theta: Array, damping: float) -> Callable[[Array], Array]:
-    """v -> (F + damping I) v, with F the Hessian of `kl` at θ [P]: the derivative of its gradient along v.
+    """Return v -> (F + damping I) v, with F the Hessian of `kl` at θ [P]: the derivative of its gradient along v.
 
     At θ_old, where KL(π_old || π_θ) has its minimum, F is the Fisher information matrix.
     """
@@ -226,7 +211,7 @@ def fisher_product(kl: Callable[[Array], Array], theta: Array, damping: float) -
 
 
 def split(params: ActorCritic) -> tuple[Array, Callable[[Array], ActorCritic]]:
-    """All parameters but the critic's as one vector θ [P], and what puts such a vector in their place."""
+    """Return all parameters but the critic's as one vector θ [P], and what puts such a vector in their place."""
     theta, unravel = ravel_pytree(eqx.tree_at(lambda p: p.critic, params, None))
 
     def join(theta: Array) -> ActorCritic:

@@ -11,7 +11,7 @@ An iteration lets the greedy policy play for T env steps in N environments, whic
 changes nothing; then comes one sweep.
 
 Differs from the book in: Q in place of V, so that the greedy policy needs no further look ahead; float32; it has no
-test when to stop, as the driver counts env steps: see the metric `bellman/residual`.
+test when to stop, because the driver counts env steps: see the metric `bellman/residual`.
 """
 
 from functools import partial
@@ -43,14 +43,14 @@ class ValueIteration(Algorithm):
     initial: float = 0.0  # Q_0(s, a)
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """The environment's own tables, Q_0, and environments at their beginnings."""
+        """Make the environment's own tables, Q_0, and environments at their beginnings."""
         k_env, key = jax.random.split(key)
         mdp = process(env, self.gamma)
         learner = Learner(mdp, jnp.full(sizes(env), self.initial, jnp.float32))
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """T env steps of the greedy policy in N environments, then one sweep."""
+        """Do T env steps of the greedy policy in N environments, then one sweep."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -59,26 +59,26 @@ class ValueIteration(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Greedy actions for observations [N], with noise or without."""
+        """Choose greedy actions for observations [N], with noise or without."""
         return Choice(jnp.argmax(self.q_values(learner.q, seen.obs), -1))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """max_a Q(s, a) of observations [N]: [N]."""
+        """Return max_a Q(s, a) of observations [N]: [N]."""
         return self.q_values(learner.q, obs).max(-1)
 
     @jax.jit
     def update(
         self, learner: Learner, rollout: Rollout | None = None, key: Array | None = None
     ) -> tuple[Learner, dict[str, Array]]:
-        """One sweep over all states and actions. The rollout is not read, and nothing is drawn."""
+        """Sweep once over all states and actions. The rollout is not read, and nothing is drawn."""
         q = self.target(learner)
         metrics = {"bellman/residual": largest(q - learner.q), "q/mean": q.mean(), "q/max": largest(q)}
         return learner._replace(q=q), metrics
 
     def target(self, learner: Learner) -> Array:
-        """T* Q: [S, A]."""
+        """Return T* Q: [S, A]."""
         return optimality_q(learner.mdp, learner.q)
 
     def q_values(self, q: Array, obs: Any) -> Array:
-        """Q(s, ·): [..., A]."""
+        """Return Q(s, ·): [..., A]."""
         return q[obs]

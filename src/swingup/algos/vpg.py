@@ -23,7 +23,7 @@ which the policy's gradient alone moves.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,12 +33,13 @@ from jax import Array
 
 from swingup import counters
 from swingup.counters import Counter
-from swingup.errors import ConfigError, unknown
-from swingup.nets.actor_critic import ACTIVATIONS, MLP, ActorCritic
-from swingup.nets.observations import check_body, obs_moments
-from swingup.normalise import Moments, Off, RewardScale, reward_scale, statistics
+from swingup.nets.actor_critic import MLP, ActorCritic
+from swingup.nets.layers import Activation
+from swingup.nets.observations import Body, first_statistics
+from swingup.normalise import Moments, Off, RewardScale, statistics
+from swingup.optimisers import descend, fresh
 from swingup.protocols import Algorithm, VecEnv, hyperparameters
-from swingup.ranges import Count, NonNegative, Unit, Widths
+from swingup.ranges import Among, Count, NonNegative, Unit, Widths
 from swingup.returns import (
     explained_variance,
     full_return,
@@ -53,6 +54,7 @@ from swingup.rollout import collect, episode_stats, keys, start, successor_value
 from swingup.types import Choice, Rollout, Seen, State
 
 WEIGHTS = ("full_return", "reward_to_go", "reward_to_go_baseline", "q", "n_step", "gae")
+Weight = Annotated[str, Among(WEIGHTS)]
 
 
 class Learner(NamedTuple):
@@ -71,6 +73,7 @@ class Batch(NamedTuple):
     adv: Array  # Ψ, whichever it is
     target: Array
     value_old: Array
+    legal: Array | None = None  # None: all actions
 
 
 @hyperparameters
@@ -78,7 +81,7 @@ class VPG(Algorithm):
     num_envs: Count = 16  # N: environments run in parallel
     num_steps: Count = 64  # T: env steps per environment between updates
     gamma: Unit = 0.99  # γ: discount per env step, in [0, 1]
-    weight: str = "gae"  # Ψ: full_return, reward_to_go, reward_to_go_baseline, q, n_step or gae
+    weight: Weight = "gae"  # Ψ: full_return, reward_to_go, reward_to_go_baseline, q, n_step or gae
     n: Count = 5  # rewards before V, with weight n_step; fewer is less variance and more bias
     lam: Unit = 0.95  # λ: of GAE, in [0, 1]; lower is less variance and more bias
     lr: NonNegative = 3e-3  # learning rate of the policy's Adam; one gradient step per rollout
@@ -88,35 +91,25 @@ class VPG(Algorithm):
     normalise_obs: bool = False  # vectors of observations by running mean and variance, clipped to ±10
     normalise_reward: bool = False  # rewards by the running std of the discounted return, clipped to ±10
     hidden: Widths = (64, 64)  # widths of the hidden layers
-    activation: str = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
+    activation: Activation = "tanh"  # of the hidden layers: tanh, relu, silu or gelu
     log_std_init: float = 0.0  # continuous actions: initial log σ, in units of half the action range
-    body: str = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
-
-    def __post_init__(self):
-        if self.weight not in WEIGHTS:
-            raise ConfigError(unknown("weight", self.weight, WEIGHTS))
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(unknown("activation", self.activation, ACTIVATIONS))
-        check_body(self.body)
+    body: Body = "auto"  # what reads observations: cnn, mlp, or auto, which goes by their shape
 
     def init(self, env: VecEnv, key: Array) -> State:
-        """Networks, optimisers and environments at their beginnings."""
+        """Make networks, optimisers and environments at their beginnings."""
         k_net, k_env, key = jax.random.split(key, 3)
         spaces = env.observation_space, env.action_space
         how = self.hidden, self.activation, self.log_std_init
-        params: Any = ActorCritic(*spaces, *how, body=self.body, key=k_net)
-        learner = Learner(
-            params,
-            self.optimizer(self.lr).init(params),
-            self.optimizer(self.value_lr).init(params.critic),
-            iteration=counters.counter(),
-            obs_moments=obs_moments(env.observation_space, self.body) if self.normalise_obs else Off(),
-            reward_scale=reward_scale(self.num_envs) if self.normalise_reward else Off(),
+        params = ActorCritic(*spaces, *how, body=self.body, key=k_net)
+        opt_states = (
+            fresh(self.optimizer(self.lr), params),
+            fresh(self.optimizer(self.value_lr), params.critic),
         )
+        learner = Learner(params, *opt_states, counters.counter(), *first_statistics(self, env))
         return State(learner, start(env, k_env), key)
 
     def step(self, env: VecEnv, state: State) -> tuple[State, dict[str, Array]]:
-        """One iteration of Algorithm 1: run the policy T env steps in N environments, then improve it."""
+        """Do one iteration of Algorithm 1: run the policy T env steps in N environments, then improve it."""
         key, k_run, k_learn = keys(state.key)
         act = partial(self.act, state.learner)
         actor, rollout = collect(env, act, state.actor, k_run, self.num_steps)
@@ -125,68 +118,61 @@ class VPG(Algorithm):
 
     @jax.jit
     def act(self, learner: Learner, seen: Seen, noise: Array | None = None) -> Choice:
-        """Actions for observations [N, ...] and log π_old(a|s) [N]; without noise the policy's mode."""
-        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs))
+        """Choose actions for observations [N, ...], with log π_old(a|s) [N]; without noise the policy's mode."""
+        pi = learner.params.policy(learner.obs_moments.normalise(seen.obs), seen.legal)
         action = pi.mode() if noise is None else pi.from_noise(noise)
         return Choice(action, pi.log_prob(action))
 
     def value(self, learner: Learner, obs: Any) -> Array:
-        """V(s) of observations [N, ...]: [N]."""
+        """Return V(s) of observations [N, ...]: [N]."""
         return learner.params.value(learner.obs_moments.normalise(obs))
 
     @jax.jit
     def update(
         self, learner: Learner, rollout: Rollout, key: Array | None = None
     ) -> tuple[Learner, dict[str, Array]]:
-        """One gradient step on the policy and `value_epochs` on V, from one rollout [T, N]. Nothing is drawn."""
+        """Take one gradient step on the policy and `value_epochs` on V, from one rollout [T, N]. Nothing is drawn."""
         data = self.advantages(learner, rollout)
         grads, metrics = jax.grad(self.loss, has_aux=True)(learner.params, data)
         # The critic's gradient is zero here, and what Adam makes of zeros is zero.
-        updates, opt_state = self.optimizer(self.lr).update(grads, learner.opt_state)
-        old: Any = learner.params
-        params: Any = optax.apply_updates(old, updates)
-
+        params, opt_state = descend(self.optimizer(self.lr), learner.params, learner.opt_state, grads)
         x = params.encode(data.obs)  # a shared body keeps still while V is fitted, or the policy would move
 
         def gradient_step(carry, _):
             critic, opt_state = carry
             loss, grads = jax.value_and_grad(self.value_loss)(critic, x, data.target)
-            updates, opt_state = self.optimizer(self.value_lr).update(grads, opt_state)
-            return (optax.apply_updates(critic, updates), opt_state), loss
+            return descend(self.optimizer(self.value_lr), critic, opt_state, grads), loss
 
         carry = params.critic, learner.value_opt_state
         (critic, value_opt_state), losses = jax.lax.scan(gradient_step, carry, length=self.value_epochs)
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
-        moved = statistics(learner, rollout, self.gamma)
-        return Learner(
-            params, opt_state, value_opt_state, counters.add(learner.iteration, 1), *moved
-        ), metrics
+        running = statistics(learner, rollout, self.gamma)
+        learned = params, opt_state, value_opt_state, counters.add(learner.iteration, 1)
+        return Learner(*learned, *running), metrics
 
     def loss(self, params: ActorCritic, b: Batch) -> tuple[Array, dict[str, Array]]:
-        """-mean(log π(a|s) Ψ): not an error, but its gradient is minus the policy gradient."""
+        """Return -mean(log π(a|s) Ψ): not an error, but its gradient is minus the policy gradient."""
         adv = standardise(b.adv) if self.normalise_adv else b.adv
-        l_policy = (params.policy(b.obs).log_prob(b.action) * adv).mean()
+        l_policy = (params.policy(b.obs, b.legal).log_prob(b.action) * adv).mean()
         return -l_policy, {"loss/policy": -l_policy}
 
     def value_loss(self, critic: MLP, x: Array, target: Array) -> Array:
-        """Mean squared error of V; `x` is what the critic reads: [T, N, ...]."""
+        """Return the mean squared error of V; `x` is what the critic reads: [T, N, ...]."""
         return jnp.square(critic(x)[..., 0] - target).mean()
 
     def advantages(self, learner: Learner, rollout: Rollout) -> Batch:
-        """Weights Ψ and value targets; a truncated episode goes on with V of its true last observation."""
+        """Compute weights Ψ and value targets; a truncated episode goes on with V of its true last observation."""
         step, obs = rollout.step, learner.obs_moments.normalise(rollout.obs)
         reward = learner.reward_scale.scale(step.reward)
         value = learner.params.value(obs)
-        next_value = successor_values(
-            lambda obs: learner.params.value(learner.obs_moments.normalise(obs)), value, rollout
-        )
+        next_value = successor_values(partial(self.value, learner), value, rollout)
         target = reward_to_go(reward, next_value, step.terminated, step.done, self.gamma)
         adv = self.weigh(reward, value, next_value, step.terminated, step.done)
-        return Batch(obs, rollout.action, rollout.extras, adv, target, value)
+        return Batch(obs, rollout.action, rollout.extras, adv, target, value, rollout.legal)
 
     def weigh(self, reward: Array, value: Array, next_value: Array, terminated: Array, done: Array) -> Array:
-        """Ψ [T, N], by which each ∇ log π(a|s) is multiplied."""
+        """Return Ψ [T, N], by which each ∇ log π(a|s) is multiplied."""
         match self.weight:
             case "full_return":
                 return full_return(reward, next_value, terminated, done, self.gamma)
@@ -202,12 +188,12 @@ class VPG(Algorithm):
                 return gae(reward, value, next_value, terminated, done, self.gamma, self.lam)
 
     def diagnostics(self, params: ActorCritic, b: Batch) -> dict[str, Array]:
-        """How far the update moved the policy, *after* it; before it the answer would be 0 every time.
+        """Measure how far the update moved the policy, *after* it; before it the answer would be 0 every time.
 
-        On every fourth env step of the rollout, as it takes one more pass through the network.
+        It looks at every fourth env step of the rollout, because it takes one more pass through the network.
         """
         some = jax.tree.map(lambda x: x[::4], b)
-        pi = params.policy(some.obs)
+        pi = params.policy(some.obs, some.legal)
         return {
             "entropy": pi.entropy().mean(),
             "kl": k3(jnp.exp(pi.log_prob(some.action) - some.logp_old)),
@@ -215,5 +201,5 @@ class VPG(Algorithm):
         }
 
     def optimizer(self, lr: float) -> optax.GradientTransformation:
-        """Adam."""
+        """Use Adam."""
         return optax.flatten(optax.adam(lr, eps=1e-5))  # one vector is faster than many

@@ -1,4 +1,4 @@
-"""Settings per algorithm and environment, as Python values: what an algorithm's name stands for where.
+"""A preset holds settings per algorithm and environment, as Python values: what an algorithm's name stands for where.
 
 Most specific first: the preset of the pair, that of the environment's kind (`presets.kinds`), the algorithm's own
 defaults, with what depends on the actions. Only settings that were measured and learn are called tuned; the results
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from swingup.algos import ALGOS, algorithm
-from swingup.envs import canonical, opened
+from swingup.envs import canonical, check_players, opened
 from swingup.errors import ConfigError, unknown
 from swingup.presets.kinds import kind
 from swingup.presets.table import Pair, Preset
@@ -21,6 +21,10 @@ FAMILIES = {  # {module: its algorithms}
     "policy_gradient": ("vpg", "a2c", "trpo", "ppo"),
     "q_learning": ("dqn", "c51", "qr_dqn"),
     "actor_critic": ("ddpg", "td3", "sac", "sac_discrete"),
+    "games": ("alphazero",),
+    "models": ("mpc", "pets"),
+    "dreams": ("mbmf", "me_trpo", "mbpo", "mve", "steve", "world_models"),
+    "imagination": ("i2a",),
     "tabular": (
         "q_learning",
         "sarsa",
@@ -38,13 +42,13 @@ CONTINUOUS: dict[str, dict[str, Any]] = {"ppo": {"c_entropy": 0.0}, "a2c": {"c_e
 
 
 def tables(family: str) -> tuple[dict[Pair, Preset], dict[Pair, Preset]]:
-    """The presets of a family by algorithm and environment, and those by algorithm and kind of environment."""
+    """Return the presets of a family by algorithm and environment, and those by algorithm and kind of environment."""
     module = import_module(f"swingup.presets.{family}")
     return module.PRESETS, module.KINDS
 
 
 def every() -> tuple[dict[Pair, Preset], dict[Pair, Preset]]:
-    """The tables of all families."""
+    """Return the tables of all families."""
     pairs, kinds = {}, {}
     for own_pairs, own_kinds in map(tables, FAMILIES):
         pairs, kinds = pairs | own_pairs, kinds | own_kinds
@@ -52,16 +56,23 @@ def every() -> tuple[dict[Pair, Preset], dict[Pair, Preset]]:
 
 
 def preset(algo: str, env: str) -> Preset | None:
-    """The preset of a pair, or of the environment's kind, or None. Raises `ConfigError` for unknown names.
+    """Return the preset of a pair, or of the environment's kind, or None if there is neither.
+
+        algo    the name of an algorithm, such as "ppo"
+        env     the id of an environment, such as "CartPole-v1"
 
     Gymnasium's environments take those of EnvPool's, which are the same tasks stepped by another engine. One whose
-    name has options takes the preset of the name without them, which is not tuned for them.
+    name has options takes the preset of the name without them, which is not tuned for them, unless it has one with
+    exactly these. Raises `ConfigError` for an unknown name.
     """
-    bare, _, options = canonical(env).partition("?")
+    full = canonical(env)
+    bare, _, options = full.partition("?")
     if algo not in ALGOS:
         raise ConfigError(unknown("algorithm", algo, ALGOS))
     pairs, kinds = tables(next(family for family, names in FAMILIES.items() if algo in names))
     twin = pairs.get((algo, bare.replace("gymnasium:", "envpool:", 1)))
+    if (algo, full) in pairs:
+        return pairs[algo, full]
     known = pairs.get((algo, bare)) or (twin and twin._replace(source="the preset of EnvPool's same task"))
     if known and options:
         other = f"{known.source} without options"
@@ -70,12 +81,16 @@ def preset(algo: str, env: str) -> Preset | None:
 
 
 def defaults(algo: str, env: Any) -> Preset:
-    """The settings that an algorithm's name stands for in an environment, by id or an object; with their origin.
+    """Return the settings that an algorithm's name stands for in an environment, and say where they come from.
+
+        algo    the name of an algorithm
+        env     an id, or anything else that `make` takes
 
     Where there is no preset the environment is opened to see its actions, if the defaults depend on them. Raises
-    `ConfigError` for an unknown algorithm or environment.
+    `ConfigError` for an unknown algorithm or environment, or a game for two that the algorithm does not play.
     """
     own = algorithm(algo)()
+    check_players(own, env)
     known = preset(algo, env) if isinstance(env, str) else None
     if known is not None:
         return known
@@ -87,6 +102,6 @@ def defaults(algo: str, env: Any) -> Preset:
 
 
 def continuous(env: Any, num_envs: int) -> bool:
-    """Are the actions of this environment vectors of real numbers?"""
+    """Say whether the actions of this environment are vectors of real numbers."""
     with opened(env, 1 if isinstance(env, str) else num_envs) as own:
         return isinstance(own.action_space, Box)

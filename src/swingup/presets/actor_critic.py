@@ -1,4 +1,4 @@
-"""Settings of the actor-critics with a replay, DDPG, TD3, SAC and SAC-discrete, each with its measured result."""
+"""The actor-critics with a replay, DDPG, TD3, SAC, SAC-discrete, have these settings, each with its measured result."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,9 +1,9 @@
-"""Kinds of environments, by their names: those whose settings are shared."""
+"""Environments whose settings are shared are of one kind, told by their names."""
 
 from swingup.envs.names import FETCH
 from swingup.envs.names import MUJOCO as ROBOTS
 
-# Of EnvPool and of ale-py.
+# These are the names of EnvPool and of ale-py.
 NAMES = """
     Adventure AirRaid Alien Amidar Assault Asterix Asteroids Atlantis Atlantis2 Backgammon BankHeist
     BasicMath BattleZone BeamRider Berzerk Blackjack Bowling Boxing Breakout Carnival Casino Centipede
@@ -23,7 +23,7 @@ GOALS = frozenset(name.partition("-")[0] for name in FETCH if "Dense" not in nam
 
 
 def kind(name: str) -> str:
-    """What an environment's full name without options says of its kind: "atari", "mujoco", "fetch", or "".
+    """Return what an environment's full name without options says of its kind: "atari", "mujoco", "fetch", or "".
 
     >>> kind("envpool:Pong-v5"), kind("gymnasium:ALE/Pong-v5"), kind("gymnasium:Ant-v4"), kind("brax:ant")
     ('atari', 'atari', 'mujoco', '')

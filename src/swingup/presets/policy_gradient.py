@@ -1,4 +1,4 @@
-"""Settings of the algorithms that learn from their latest rollout, each with its measured result."""
+"""The algorithms that learn from their latest rollout have these settings, each with its measured result."""
 
 from dataclasses import replace
 
@@ -73,10 +73,21 @@ BRAX = PPO(
     normalise_reward=True,
     log_std_init=-0.5,
 )
+TRACK = PPO(num_envs=16, num_steps=64, gamma=0.97, lam=0.9, lr=5e-4, lr_decay=True)
+PIXELS = replace(TRACK, activation="relu", body="mlp")
 UNMEASURED = "not measured: it wants an accelerator"
 SMOOTH = {"normalise_obs": True, "normalise_reward": True, "c_entropy": 0.0}
 
 PRESETS: dict[Pair, Preset] = {
+    ("ppo", "task:Track"): Preset(
+        PIXELS, env_steps=60_000, result="mean 12.51, worst 12.41 of 3 seeds", tuned=False
+    ),
+    ("ppo", "task:Track?frames=2"): Preset(
+        PIXELS, env_steps=60_000, result="mean 12.47, worst 12.35 of 3 seeds", tuned=False
+    ),
+    ("ppo", "task:Track?obs=features"): Preset(
+        TRACK, env_steps=100_000, result="mean 12.48, worst 12.34 of 3 seeds", tuned=False
+    ),
     ("ppo", "gymnax:CartPole-v1"): Preset(
         PPO(
             num_envs=16,

@@ -1,4 +1,4 @@
-"""What a preset is, and how tables of them are written."""
+"""A preset is one row of a table, and a table is written like this."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ Pair = tuple[str, str]  # an algorithm, and an environment's full id or a kind o
 
 
 class Preset(NamedTuple):
-    """Settings, the budget they were tuned for, and what they reached."""
+    """A preset has settings, the budget they were tuned for, and what they reached."""
 
     algo: Any
     env_steps: int  # env steps per seed
@@ -16,25 +16,25 @@ class Preset(NamedTuple):
 
     @property
     def about(self) -> str:
-        """What these settings are, in words."""
+        """Say what these settings are, in words."""
         return f"{self.source}, {'tuned' if self.tuned else 'not tuned'} ({self.result})"
 
 
 def made(kind: Any, shared: dict[str, Any], **own: Any) -> Any:
-    """An algorithm with the settings that a family shares, and its own."""
+    """Make an algorithm with the settings that a family shares, and its own."""
     return kind(**(shared | own))
 
 
 def by(source: str, algo: Any, env_steps: int, about: str) -> Preset:
-    """The preset of a kind of environment: settings of published work or of a sibling, which were not measured."""
+    """Make the preset of a kind of environment: settings of published work or of a sibling, which were not measured."""
     return Preset(algo, env_steps, f"not measured; {source}", f"the preset for {about}", tuned=False)
 
 
 def game(source: str, algo: Any) -> Preset:
-    """The preset of all Atari games."""
+    """Make the preset of all Atari games."""
     return by(source, algo, 10_000_000, "Atari games")
 
 
 def robot(algo: Any, env_steps: int = 1_000_000, source: str = "the settings of HalfCheetah") -> Preset:
-    """The preset of all robots of MuJoCo's."""
+    """Make the preset of all robots of MuJoCo's."""
     return by(source, algo, env_steps, "MuJoCo's robots")

@@ -1,4 +1,4 @@
-"""Settings of the algorithms with tables, each with its measured result.
+"""The algorithms with tables have these settings, each with its measured result.
 
 The exact optima are -13 on the cliff, -15 on the windy grid, 1 on the chain, and 0.740 on the frozen lake for the
 policy that is optimal with γ = 0.99, within the 100 env steps that an episode may last.

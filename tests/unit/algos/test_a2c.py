@@ -1,4 +1,4 @@
-"""A2C's loss, update and optimiser against NumPy in float64, numbers by hand, and its relatives."""
+"""A2C's loss, update and optimiser are compared with NumPy in float64, with numbers by hand, and with its relatives."""
 
 from functools import partial
 
@@ -136,7 +136,7 @@ def scene(request):
 
 
 def test_update_is_one_gradient_step_on_the_whole_rollout(scene):
-    """Of the loss that is tested above, by the optimiser that is tested below."""
+    """It descends the loss that is tested above, by the optimiser that is tested below."""
     changes, learner, rollout = scene
     algo = A2C(**PLAIN, **changes, lr=0.05)
     after, metrics = algo.update(learner, rollout)

@@ -1,4 +1,6 @@
-"""DDPG, TD3 and SAC: targets and losses on frozen batches against NumPy, schedules, a bandit, a linear regulator."""
+"""DDPG, TD3 and SAC are compared with NumPy on frozen batches; schedules, a bandit and a linear regulator are tested
+too.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from conftest import SEEDS, half_of, late, same_bits, small
 from swingup import counters
 from swingup.envs import Vec, make
 from swingup.errors import ConfigError
-from swingup.nets.value_networks import Actor, each
+from swingup.nets.value_networks import ActorNetwork, each
 from swingup.normalise import Off
 from swingup.protocols import env_steps
 from swingup.replay import ring
@@ -466,7 +468,7 @@ def off_boltzmann(seeds: Sequence[int]) -> np.ndarray:
     env: Any = Vec(Bandit(), 8)
     state = driver.run(algo, env, driver.init(algo, env, seeds), 250)
 
-    def drawn(actor: Actor) -> jax.Array:
+    def drawn(actor: ActorNetwork) -> jax.Array:
         return algo.policy(actor, jnp.zeros((4000, 1))).sample(jax.random.key(0))
 
     a = np.asarray(jax.vmap(drawn)(state.learner.params.actor))[..., 0]
@@ -481,7 +483,7 @@ def test_sac_has_no_target_actor_C18() -> None:
 
 @pytest.mark.parametrize("name", late(FAMILY, "ddpg"))
 def test_the_warmup_is_as_long_as_it_says_C18(name: str) -> None:
-    """So many random env steps, uniform over the box, are in the replay; counts and budgets include them."""
+    """The replay holds `warmup` random env steps, uniform over the box; counts and budgets include them."""
     algo = small(name, warmup=4_000, replay_size=5_000)
     env = make("Pendulum-v1", 2)
     memory = jax.jit(lambda key: algo.init(env, key))(jax.random.key(0)).learner.replay

@@ -33,6 +33,12 @@ FAMILIES = {
     "continuous": CONTINUOUS,
     "policy": POLICY,
     "tabular": f"{TABLES} td_lambda {PLANNERS}",
+    "games": "alphazero",
+    "models": "mpc pets",
+    "lessons": "mbmf",
+    "dreams": "me_trpo mbpo mve steve",
+    "planes": "i2a",
+    "latent": "world_models",
 }
 Changes = tuple[
     tuple[str, str], ...
@@ -46,22 +52,28 @@ class Copy(NamedTuple):
 
 
 SET_BODY = ("memory=self.memory, body=self.body", "body=self.body")
-PPOS_CHECKS = (
-    "\n    if self.memory not in ('none', *MEMORIES):"
-    "\n        raise ConfigError(unknown('memory', self.memory, ('none', *MEMORIES)))"
-    "\n    check_body(self.body, self.memory)"
-    "\n    samples = self.num_envs * self.num_steps"
-    "\n    if samples % self.num_minibatches:"
-    "\n        fit = [m for m in range(1, samples + 1) if samples % m == 0]"
-    "\n        near = min(fit, key=lambda m: abs(m - self.num_minibatches))"
-    "\n        raise ConfigError(f'num_minibatches={self.num_minibatches} does not divide num_envs * num_steps = "
-    "{self.num_envs} * {self.num_steps} = {samples}; the nearest that does is {near}')"
+CRITICS_FOLLOW = ("copied(params)", "copied(params.critic)")
+THREE_LEARN = (
+    "(fresh(adam, params.actor), fresh(adam, params.critic))",
+    "OptStates(*(fresh(adam, x) for x in params))",
 )
-ACTIVATION = "    if self.activation not in ACTIVATIONS"
 LOGP_OLD = "\n    logp_old = jax.vmap(lambda pi_old, action: pi_old.log_prob(action))(rollout.extras, rollout.action)"
+OF_PLANNERS = "self.num_steps)", "self.num_steps, draw=self.draw, unroll=1)"
 COPIES = (
-    Copy("step", " ".join(ALGOS)),
+    # A search draws noise of its own, and takes too long to compile for two env steps in a turn of the loop.
+    Copy(
+        "step",
+        " ".join(ALGOS),
+        {
+            **dict.fromkeys(("alphazero", "mpc", "pets", "mbmf", "i2a"), (OF_PLANNERS,)),
+            "world_models": (("self.num_steps)", "self.num_steps, unroll=1)"),),  # what acts sees images
+        },
+    ),
     Copy("value", POLICY),
+    Copy("start_memory", "mpc pets mbmf"),
+    # They hold DDPG, and differ in what they hand it to learn from.
+    Copy("Learner act acting ddpg remember", "mve steve"),
+    Copy("value", "me_trpo mbmf"),
     Copy("value", Q_NETWORK),
     Copy("value", f"{TABLES} {PLANNERS}"),
     Copy("value", "td3 sac"),
@@ -72,15 +84,15 @@ COPIES = (
             # Atoms need an interval to lie in.
             "c51": (
                 (
-                    "    check_body(self.body)",
+                    "    capacity.check_settings(self)",
                     "    refuse(self.v_min >= self.v_max, f'v_min={self.v_min} must be below v_max={self.v_max}')"
-                    "\n    check_body(self.body)",
+                    "\n    capacity.check_settings(self)",
                 ),
             )
         },
     ),
     # DQN and what learns a distribution in its place: `loss` and `q_values` are their own.
-    Copy("Learner init act acting remember update sample optimizer", Q_NETWORK),
+    Copy("Learner init act acting remember update optimizer", Q_NETWORK),
     Copy(
         "network",
         Q_NETWORK,
@@ -91,17 +103,17 @@ COPIES = (
     ),
     # DDPG and its heirs: networks and losses are their own, and the gradient steps of TD3.
     Copy("acting remember sample optimizer", CONTINUOUS),
-    Copy("Networks act opt_state", "ddpg td3"),
-    Copy("opt_state __post_init__", "sac sac_discrete"),
+    Copy("Networks act", "ddpg td3"),
+    Copy("OptStates __post_init__", "sac sac_discrete"),
     Copy(
         "init",
         CONTINUOUS,
         {
             # Where it stands between two steps of the actor.
-            "td3": ((".warmup_env_steps),", ".warmup_env_steps), phase=jnp.int32(0),"),),
-            # Their targets are of the critics alone.
-            "sac": (("jnp.copy, params)", "jnp.copy, params.critic)"),),
-            "sac_discrete": (("jnp.copy, params)", "jnp.copy, params.critic)"),),
+            "td3": (("env_steps, first_moments", "env_steps, jnp.int32(0), first_moments"),),
+            # Their targets are of the critics alone; and the temperature learns too.
+            "sac": (CRITICS_FOLLOW, THREE_LEARN),
+            "sac_discrete": (CRITICS_FOLLOW, THREE_LEARN),
         },
     ),
     Copy(
@@ -112,29 +124,36 @@ COPIES = (
         },  # as in `init`
     ),
     # Networks of all actions at once.
-    Copy("Networks", "sac sac_discrete", {"sac_discrete": (("Actor", "QNetwork"), ("Critic", "QNetwork"))}),
+    Copy(
+        "Networks",
+        "sac sac_discrete",
+        {"sac_discrete": (("ActorNetwork", "QNetwork"), ("Critic", "QNetwork"))},
+    ),
     Copy("Learner", "sac sac_discrete", {"sac_discrete": (("Critic", "QNetwork"),)}),
     Copy(
         "networks",
         "sac sac_discrete",
         {
             "sac_discrete": (
-                ("Actor(*spec, outputs=2, ", "QNetwork(*spec, "),  # logits, not means and log σ
-                ("critics =", "critics: Any ="),
+                ("ActorNetwork(*spec, outputs=2, ", "QNetwork(*spec, "),  # logits, not means and log σ
                 ("Critic(*spec", "QNetwork(*spec"),
             )
         },
     ),
+    Copy("update", "sac sac_discrete"),
     Copy(
-        "update",
+        "learn",
         "sac sac_discrete",
         {
             "sac_discrete": (  # no action is sampled, so that the batch alone is drawn
                 ("        k_batch, k_next, k_now = jax.random.split(key, 3)\n", ""),
-                ("self.sample(learner, k_batch)", "self.sample(learner, key)"),
+                ("draw(k_batch)", "draw(key)"),
                 (", batch, k_next)", ", batch)"),
                 (", batch, k_now)", ", batch)"),
-                ("batch.action.shape[-1]", "actor.shape[0]"),  # H̄ is per action, not per dimension
+                (
+                    "batch.action.shape[-1]",
+                    "choices(batch, actor.shape[0])",
+                ),  # H̄ is per action, not per dimension
             )
         },
     ),
@@ -143,8 +162,8 @@ COPIES = (
         "sac sac_discrete",
         {
             "sac_discrete": (
-                ("dimensions: int", "actions: int"),
-                ("self.target_entropy * dimensions", "self.target_entropy * jnp.log(actions)"),
+                ("dimensions: int", "actions: Array | int"),
+                ("self.target_entropy * dimensions", "self.target_entropy * jnp.log(actions).mean()"),
             )
         },
     ),
@@ -155,35 +174,8 @@ COPIES = (
     Copy("value_loss", "vpg trpo"),
     Copy(
         "__post_init__",
-        POLICY,
-        {
-            "a2c": (
-                (PPOS_CHECKS, "\n    check_body(self.body)"),  # it has neither windows nor minibatches
-                (
-                    ACTIVATION,
-                    "    if self.optim not in OPTIMS:"
-                    "\n        raise ConfigError(unknown('optim', self.optim, OPTIMS))"
-                    f"\n{ACTIVATION}",
-                ),
-            ),
-            "vpg": (
-                (PPOS_CHECKS, "\n    check_body(self.body)"),
-                (
-                    ACTIVATION,
-                    "    if self.weight not in WEIGHTS:"
-                    "\n        raise ConfigError(unknown('weight', self.weight, WEIGHTS))"
-                    f"\n{ACTIVATION}",
-                ),
-            ),
-            "trpo": (
-                (
-                    PPOS_CHECKS,  # it has no windows; minibatches are of its fit of V, and it proposes none
-                    "\n    check_body(self.body)"
-                    "\n    if self.env_steps_per_iteration % self.num_minibatches:"
-                    "\n        raise ConfigError('num_minibatches must divide num_envs * num_steps')",
-                ),
-            ),
-        },
+        "ppo trpo",
+        {"trpo": (("    check_body(self.body, self.memory)\n", ""),)},  # it has no windows
     ),
     Copy(
         "init",
@@ -194,14 +186,16 @@ COPIES = (
             "vpg": (
                 SET_BODY,
                 (
-                    "self.optimizer(jnp.int32(0)).init(params)",
-                    "self.optimizer(self.lr).init(params), self.optimizer(self.value_lr).init(params.critic)",
+                    "opt_state = fresh(self.optimizer(jnp.int32(0)), params)",
+                    "opt_states = (fresh(self.optimizer(self.lr), params), "
+                    "fresh(self.optimizer(self.value_lr), params.critic))",
                 ),
+                ("Learner(params, opt_state, ", "Learner(params, *opt_states, "),
             ),
             # Only V has one.
             "trpo": (
                 SET_BODY,
-                ("self.optimizer(jnp.int32(0)).init(params)", "self.optimizer().init(params.critic)"),
+                ("fresh(self.optimizer(jnp.int32(0)), params)", "fresh(self.optimizer(), params.critic)"),
             ),
         },
     ),
@@ -226,10 +220,6 @@ COPIES = (
             "trpo": (
                 (LOGP_OLD, ""),
                 (", logp_old,", ", rollout.extras,"),
-                (
-                    "lambda obs: learner.params.value(learner.obs_moments.normalise(obs))",
-                    "lambda x: learner.params.value(learner.obs_moments.normalise(x))",
-                ),
             ),
         },
     ),
@@ -240,12 +230,12 @@ COPIES = (
         {
             "a2c": (
                 (
-                    "    return optax.flatten(optax.chain(clip, optax.adam(lr, eps=1e-05)))",
+                    "    return clipped_by_norm(self.max_grad_norm, optax.adam(lr, eps=1e-05))",
                     "    if self.optim == 'adam':"
                     "\n        rule = optax.adam(lr, eps=1e-05)"
                     "\n    else:"
                     "\n        rule = optax.rmsprop(lr, decay=0.99, eps=1e-05, initial_scale=1.0, eps_in_sqrt=True)"
-                    "\n    return optax.flatten(optax.chain(clip, rule))",
+                    "\n    return clipped_by_norm(self.max_grad_norm, rule)",
                 ),
             )
         },
@@ -394,6 +384,8 @@ OWN = {
         "a2c": "of two update rules",
         "vpg": "V has another",
         "trpo": "the policy has none",
+        "me_trpo": "the policy has none",
+        "mbpo": "there are two critics",
     },
     "target_entropy": {"sac_discrete": "categories have a largest entropy"},
     "tau": {"td3": "targets wait for the actor"},
@@ -403,7 +395,14 @@ OWN = {
         "a2c": "t_max of the paper",
         "value_iteration": "sweeps are no updates",
         "policy_iteration": "nor are evaluations",
+        "pets": "a fit follows",
     },
+    "particles": {"pets": "members in turn"},
+    "replay_ratio": {"mbpo": "of SAC"},
+    "batch_size": {"mbpo": "of SAC"},
+    "hidden": {"me_trpo": "V is no critic of actions", "mbpo": "there are two critics"},
+    "horizon": {"me_trpo": "of an episode", "steve": "the longest of several"},
+    "imagined_envs": {"mbpo": "elites answer"},
     "normalise_adv": {"vpg": "it weighs by Ψ"},
     "num_minibatches": {"trpo": "of the fit of V alone"},
     "value_epochs": {"trpo": "in minibatches"},

@@ -1,4 +1,4 @@
-"""DQN, C51 and QR-DQN: losses on frozen batches against NumPy loops and rlax, schedules, an exact MDP."""
+"""DQN, C51 and QR-DQN have the losses of NumPy loops and rlax on frozen batches; schedules and an exact MDP follow."""
 
 import dataclasses
 import warnings

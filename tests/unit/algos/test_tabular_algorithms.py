@@ -1,4 +1,4 @@
-"""Algorithms with tables: each update against a slow loop in NumPy, each fixed point against the exact one."""
+"""Algorithms with tables are compared with slow loops in NumPy at each update, and with the exact fixed points."""
 
 import itertools
 from functools import partial
@@ -416,6 +416,7 @@ def test_impossible_settings(kind: Any) -> None:
 # --- On the cliff ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sarsa_and_q_learning_differ_on_the_cliff() -> None:
     """Sutton & Barto 2018, example 6.6: Q-learning learns the short way, SARSA loses less while it learns.
 

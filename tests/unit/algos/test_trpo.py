@@ -1,4 +1,4 @@
-"""TRPO's divergence, Fisher products, conjugate gradient and line search, each against NumPy or its definition."""
+"""TRPO's divergence, Fisher products, conjugate gradient and line search are held against NumPy or a definition."""
 
 import itertools
 from functools import cache, partial

@@ -1,9 +1,9 @@
-"""The whole `update` of A2C, VPG, PPO and TRPO, against slow loops in float64 from the papers' equations.
+"""The whole `update` of A2C, VPG, PPO and TRPO is compared with slow loops in float64 from the papers' equations.
 
 Each loop goes on by itself from one rollout to the next: what it keeps, a `Slow`, is made of a learner once, at the
 beginning, and it never looks at one again. Its gradients are central differences, its statistics are sums over all
-samples, and its optimisers, distributions and orders of minibatches are written out below. Of the library it takes the
-settings and `jax.random`; from VPG's tests the sums over rewards.
+samples, and its optimisers, distributions and orders of minibatches are written out below. It takes the settings from
+the library, `jax.random` from JAX, and the sums over rewards from VPG's tests.
 
 The rollouts have in them what can go wrong: episodes that terminate, that are truncated and that go on at the end;
 observations and rewards in units far from 1 and of another spread than the statistics know, some of them beyond the

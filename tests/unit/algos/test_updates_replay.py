@@ -1,4 +1,4 @@
-"""A whole `update` of every algorithm with a replay, against a slow loop: what joins the tested parts.
+"""A whole `update` of every algorithm with a replay is compared with a slow loop: what joins the tested parts.
 
 The loop is written from the papers. It keeps a list of everything that happened, draws with the keys that each file's
 `update` documents, does Adam, clipping, Polyak's average, priorities and running statistics in float64, and takes from
@@ -615,8 +615,13 @@ def distance(a: Any, b: Any) -> float:
     return float(np.linalg.norm(numbers(ravel_pytree(a)[0]) - numbers(ravel_pytree(b)[0])))
 
 
+LATE = ("c51", "noisy"), ("qr_dqn", "noisy")  # what noise changes is DQN's; these compile for seconds
+
+
 @pytest.mark.parametrize(
-    ("name", "settings"), [(n, s) for n, _, s in CASES], ids=[f"{n}-{k}" for n, k, _ in CASES]
+    ("name", "settings"),
+    [pytest.param(n, s, marks=[pytest.mark.slow] if (n, k) in LATE else []) for n, k, s in CASES],
+    ids=[f"{n}-{k}" for n, k, _ in CASES],
 )
 def test_updates_are_those_of_a_slow_loop(name: str, settings: dict[str, Any]) -> None:
     """Parameters and targets within a hundredth of how far they moved; metrics, counters and priorities too."""

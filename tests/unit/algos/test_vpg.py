@@ -376,6 +376,7 @@ def test_update_adds_each_sample_to_the_statistics_once(scene):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_shared_body_is_moved_by_the_policys_step_alone():
     """With images: however long V is fitted, the body and the policy are the same afterwards."""
     space, rng = Box.of(0.0, 1.0, (4, 4, 1)), np.random.default_rng(4)

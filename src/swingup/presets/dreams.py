@@ -1,0 +1,62 @@
+"""These are the settings of MBMF, ME-TRPO, MBPO, MVE, STEVE and World Models, which learn from a model."""
+
+from typing import Any
+
+from swingup.algos.mbmf import MBMF
+from swingup.algos.mbpo import MBPO
+from swingup.algos.me_trpo import METRPO
+from swingup.algos.mve import MVE
+from swingup.algos.steve import STEVE
+from swingup.algos.world_models import WorldModels
+from swingup.presets.table import Pair, Preset, made
+
+UNMEASURED = "not measured yet"
+SMALL: dict[str, Any] = {
+    "num_steps": 20,
+    "gamma": 0.98,
+    "lr": 1e-3,
+    "actor_lr": 1e-3,
+    "batch_size": 128,
+    "replay_size": 20_000,
+    "warmup": 400,
+    "model_hidden": (64, 64),
+    "hidden": (64, 64),
+}
+SAC_LIKE: dict[str, Any] = SMALL | {"replay_ratio": 10.0, "members": 5, "elites": 5, "alpha_lr": 1e-3}
+
+PRESETS: dict[Pair, Preset] = {
+    ("mbmf", "gymnax:Pendulum-v1"): Preset(
+        MBMF(trials=3, gamma=0.9, delta=0.02), env_steps=40_000, result=UNMEASURED, tuned=False
+    ),
+    ("mbmf", "task:CartPoleSwingUp"): Preset(
+        MBMF(planner="cem", horizon=25, candidates=100), env_steps=60_000, result=UNMEASURED, tuned=False
+    ),
+    ("me_trpo", "gymnax:Pendulum-v1"): Preset(
+        METRPO(gamma=0.9, delta=0.02),
+        env_steps=2_400,
+        result="-182 with fewer updates, one seed",
+        tuned=False,
+    ),
+    ("me_trpo", "task:CartPoleSwingUp"): Preset(METRPO(), env_steps=6_000, result=UNMEASURED, tuned=False),
+    ("mbpo", "gymnax:Pendulum-v1"): Preset(
+        made(MBPO, SAC_LIKE), env_steps=3_000, result="-147 after 1,500 env steps, one seed", tuned=False
+    ),
+    ("mbpo", "task:CartPoleSwingUp"): Preset(
+        made(MBPO, SAC_LIKE), env_steps=6_000, result=UNMEASURED, tuned=False
+    ),
+    ("mve", "gymnax:Pendulum-v1"): Preset(made(MVE, SMALL), env_steps=3_000, result=UNMEASURED, tuned=False),
+    ("mve", "task:CartPoleSwingUp"): Preset(
+        made(MVE, SMALL), env_steps=6_000, result=UNMEASURED, tuned=False
+    ),
+    ("steve", "gymnax:Pendulum-v1"): Preset(
+        made(STEVE, SMALL), env_steps=3_000, result=UNMEASURED, tuned=False
+    ),
+    ("steve", "task:CartPoleSwingUp"): Preset(
+        made(STEVE, SMALL), env_steps=6_000, result=UNMEASURED, tuned=False
+    ),
+    ("world_models", "task:Track"): Preset(
+        WorldModels(), env_steps=4_096_000, result=UNMEASURED, tuned=False
+    ),
+}
+
+KINDS: dict[Pair, Preset] = {}
