@@ -4,12 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import swingup
+from conftest import command
 from swingup import cli
 from swingup.cli.table import COMMANDS
 from swingup.runs.log import from_csv
@@ -17,15 +17,6 @@ from swingup.statistics import mean_ci
 
 TINY = ["--num-envs", "4", "--num-steps", "32", "--epochs", "2", "--hidden", "16", "16"]
 TINY += ["--episodes", "100"]
-
-
-def command(capsys: pytest.CaptureFixture[str], *args: Any) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of a command, run in this process."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as exit_:
-        cli.main([str(a) for a in args])
-    out, err = capsys.readouterr()
-    return int(exit_.value.code or 0), out, err
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +251,8 @@ def test_lists_have_columns_apart_and_are_data_for_programs(capsys: pytest.Captu
         rows = json.loads(command(capsys, *what, "--json")[1])
         assert [line.split("  ")[0] for line in lines] == [row[key] for row in rows]
     presets = json.loads(command(capsys, "list", "presets", "--json")[1])
-    assert {"algo": "ppo", "env": "gymnax:CartPole-v1", "env_steps": 100_000}.items() <= presets[0].items()
+    wanted = {"algo": "ppo", "env": "gymnax:CartPole-v1", "env_steps": 100_000}.items()
+    assert sum(wanted <= row.items() for row in presets) == 1
 
 
 def test_every_command_of_the_table_runs_and_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,3 +308,27 @@ def test_divergence_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "NaN or infinity in" in err
     assert "iteration" in err
     assert "env steps" in err
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "said"),
+    [
+        ("sac", "CartPole-v1", "for discrete ones use dqn"),
+        ("pets", "CartPole-v1", "for discrete ones use dqn"),
+        ("me_trpo", "tabular:Grid", "needs observations that are vectors"),
+        ("mpc", "gymnasium:Pendulum-v1", "such as gymnax:Pendulum-v1"),
+    ],
+)
+def test_what_does_not_fit_leaves_no_run_behind(
+    algo: str, env: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The directory is free for the command that is right; what a user has put there stays."""
+    for out, kept in ((tmp_path / "new", []), (tmp_path / "old", ["notes.txt"])):
+        if kept:
+            out.mkdir()
+            (out / "notes.txt").write_text("mine")
+        code, _, err = command(capsys, "train", algo, env, "--out", out)
+        assert code == 2
+        assert said in err
+        assert [p.name for p in out.glob("*")] == kept
+        assert out.exists() == bool(kept)

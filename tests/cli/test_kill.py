@@ -1,4 +1,4 @@
-"""Runs that are stopped from outside: kill -9, Ctrl-C, SIGTERM; each resumes to the bits of one that was not."""
+"""Runs are stopped from outside by kill -9, Ctrl-C or SIGTERM; each resumes to the bits of one that was not."""
 
 import os
 import random

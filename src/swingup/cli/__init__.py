@@ -1,6 +1,8 @@
-"""The command line. JAX is imported by the commands that compute, so that help and errors come at once."""
+"""The command line starts here. JAX is imported by the commands that compute, so that help and errors come at once."""
 
+import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from pathlib import Path
 import swingup
 from swingup.cli.table import COMMANDS, help_text
 from swingup.errors import ConfigError, EnvironmentFault, SwingupError, unknown
+from swingup.tracking import THREAD
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,15 +20,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     debug = "--debug" in args
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
-        sys.exit(dispatch([a for a in args if a != "--debug"]))
+        leave(dispatch([a for a in args if a != "--debug"]))
     except KeyboardInterrupt:
-        sys.exit(130)
+        leave(130)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
         if debug:
             raise
-        sys.exit(tell(error))
+        leave(tell(error))
+
+
+def leave(code: int) -> None:
+    """Leave the process: at once if a tracker hangs, whose package may wait for its server at the exit."""
+    if any(thread.name.startswith(THREAD) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def dispatch(args: list[str]) -> int:
@@ -42,7 +54,7 @@ def dispatch(args: list[str]) -> int:
 
 
 def tell(error: Exception) -> int:
-    """Print an error as one message; the exit code. Of a fault of the user's environment comes the traceback too."""
+    """Print an error as one message, and a fault of the user's environment with its traceback; return the exit code."""
     if isinstance(error, EnvironmentFault) and error.__cause__ is not None:
         print(theirs(error.__cause__), file=sys.stderr, end="")
     known = isinstance(error, SwingupError)
@@ -53,7 +65,7 @@ def tell(error: Exception) -> int:
 
 
 def theirs(cause: BaseException) -> str:
-    """The traceback of an exception in a user's environment, from where their code begins."""
+    """Return the traceback of an exception in a user's environment, from where their code begins."""
     frames, package = traceback.extract_tb(cause.__traceback__), Path(swingup.__file__).parent
     own = [i for i, frame in enumerate(frames) if not Path(frame.filename).is_relative_to(package)]
     shown = frames[own[0] :] if own else frames

@@ -1,4 +1,4 @@
-"""Flags of the command line: whole numbers may be written as 1e6, and `~` in a path is the home directory."""
+"""Flags may write whole numbers as 1e6, and `~` in a path is the home directory."""
 
 import dataclasses
 import typing
@@ -13,7 +13,7 @@ RULES = ConstructorRegistry()
 
 
 def parse(kind: type[Options], command: str, args: list[str], **how: Any) -> Options:
-    """Options from flags; tyro exits with 2 and names the nearest flag if one is wrong."""
+    """Read options from flags; tyro exits with 2 and names the nearest flag if one is wrong."""
     with RULES:
         return tyro.cli(kind, args=args, prog=f"swingup {command}", **how)
 
@@ -45,7 +45,7 @@ def _paths(info: Any) -> PrimitiveConstructorSpec | None:
 
 
 def whole(text: str) -> int:
-    """The whole number that a text spells. Raises `ValueError`.
+    """Return the whole number that a text spells. Raises `ValueError`.
 
     >>> whole("12"), whole("1e6"), whole("1_000")
     (12, 1000000, 1000)
@@ -59,7 +59,7 @@ def whole(text: str) -> int:
 
 
 def flags_of(*kinds: type) -> dict[str, Any]:
-    """{flag: type of its value} of the fields of dataclasses, without annotations."""
+    """Return {flag: type of its value} of the fields of dataclasses, without annotations."""
     found = {}
     for kind in kinds:
         hints = typing.get_type_hints(kind)
@@ -68,7 +68,8 @@ def flags_of(*kinds: type) -> dict[str, Any]:
 
 
 def free(args: list[str], *kinds: type) -> tuple[list[str], list[str]]:
-    """The arguments that are no flag and no flag's value, and the others; the flags are the fields of dataclasses.
+    """Split arguments into those that are no flag and no flag's value, and the others; the flags are the fields of
+    dataclasses.
 
     A flag takes no value if it is a bool, all numbers that follow if it is a tuple, and one value else. An unknown
     flag is taken to have one.

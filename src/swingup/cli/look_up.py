@@ -1,4 +1,4 @@
-"""The commands that show what there is: `list`, `check-env` and `lab`."""
+"""Some commands show what there is: `list`, `papers`, `check-env` and `lab`."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def show(args: list[str]) -> None:
 
 
 def columns(rows: list[list[str]]) -> str:
-    """Rows of texts as lines whose columns never run together.
+    """Join rows of texts to lines whose columns never run together.
 
     >>> print(columns([["ppo", "one"], ["value_iteration", "two"]]))
     ppo              one
@@ -54,20 +54,20 @@ def columns(rows: list[list[str]]) -> str:
 
 
 def algos() -> list[dict[str, Any]]:
-    """Every algorithm by name, with the first line of its file."""
+    """List every algorithm by name, with the first line of its file."""
     doc = {name: sys.modules[algorithm(name).__module__].__doc__ or "" for name in ALGOS}
     return [{"algo": name, "about": text.splitlines()[0]} for name, text in doc.items()]
 
 
 def envs() -> list[dict[str, Any]]:
-    """Every environment that has an id, by suite."""
+    """List every environment that has an id, by suite."""
     from swingup.envs import SUITES
 
     return [{"env": f"{suite}:{name}", "suite": suite} for suite, names in SUITES.items() for name in names]
 
 
 def presets() -> list[dict[str, Any]]:
-    """Every preset, those of kinds of environments last."""
+    """List every preset, those of kinds of environments last."""
     from swingup.presets import every
 
     pairs, kinds = every()
@@ -83,6 +83,36 @@ def presets() -> list[dict[str, Any]]:
         }
         for (algo, env), p in (pairs | kinds).items()
     ]
+
+
+@dataclass(frozen=True)
+class PapersOptions:
+    words: tyro.conf.Positional[
+        tuple[str, ...]
+    ] = ()  # papers with all of these words; without any: the whole list
+    json: bool = False  # print a JSON list of objects instead
+
+
+def papers(args: list[str]) -> None:
+    """Search the papers to read."""
+    from swingup.course.papers import search
+
+    o = parse(
+        PapersOptions, "papers", args, description="Search the papers to read; docs/papers.md shows them all."
+    )
+    found = search(o.words)
+    if o.json:
+        print(json.dumps([paper.as_json() for paper in found]))
+        return
+    for section in dict.fromkeys(paper.section for paper in found):
+        print(section)
+        for paper in (paper for paper in found if paper.section == section):
+            print(f"  {paper.year}  {paper.author}: {paper.title}")
+            if o.words:
+                print(f"        {paper.says}\n        {paper.link}")
+                print(f"        here: {', '.join(paper.here)}\n" if paper.here else "")
+    if not o.words:
+        print(f"\n{len(found)} papers; `swingup papers WORD` says why each one matters, and where it is")
 
 
 def check(args: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The commands that take a run which was trained: `evaluate`, `play`, `plot` and `digest`."""
+"""Some commands take a run that was trained: `evaluate`, `play`, `plot` and `digest`."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from swingup.training import machine
 
 
 def load(path: Path) -> Any:
-    """A run, with JAX set up for it."""
+    """Load a run, with JAX set up for it."""
     from swingup import runs
     from swingup.runs import experiment
 
@@ -36,16 +36,19 @@ def evaluate(args: list[str]) -> None:
     o = parse(EvaluateOptions, "evaluate", args)
     if o.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, not {o.episodes}")
-    from swingup.runs import session
+    from swingup.runs.result import described, numbers
 
     run = load(o.run)
     played = run.evaluate(o.episodes, greedy=o.policy == "greedy", limit=o.limit)
     about = {"env": run.experiment.env_name, "seeds": list(run.experiment.seeds), "policy": o.policy}
     if o.json:
-        means = {"final_return": played.returns.mean(1).tolist()}
-        print(json.dumps(about | means | session.described(played)))
+        means = {"final_return": numbers(played.returns.mean(1))}
+        print(json.dumps(about | means | described(played)))
         return
     for seed, scores, lengths in zip(run.experiment.seeds, played.returns, played.lengths, strict=True):
+        if seed in run.diverged:
+            print(f"seed {seed:>4}   has diverged")
+            continue
         print(
             f"seed {seed:>4}   mean {scores.mean():10.2f}   std {scores.std():8.2f}   min {scores.min():8.2f}   "
             f"env steps {lengths.mean():8.1f}"
@@ -53,6 +56,9 @@ def evaluate(args: list[str]) -> None:
     from swingup.statistics import mean_ci
 
     means = played.returns.mean(1)
+    if run.diverged:
+        print(f"no mean over seeds: {len(run.diverged)} of {len(means)} have diverged, which is no return")
+        return
     low, high = mean_ci(means)
     interval = f", 95 % CI over seeds [{low:.2f}, {high:.2f}]" if low == low else ""
     print(f"mean over seeds {means.mean():.2f}{interval}")
@@ -61,18 +67,25 @@ def evaluate(args: list[str]) -> None:
 @dataclass(frozen=True)
 class PlayOptions:
     run: tyro.conf.Positional[Path]  # the run directory
-    out: Path  # the file to write: .gif or .mp4
+    out: Path | None = None  # the file to write: .gif or .mp4; without it you play a game against the agent
     seed: int | None = None  # the agent of this training seed; default: the best one
     episode: int = 0  # which fresh episode: another number starts elsewhere
     which: Literal["best", "median", "worst"] | None = None
     """play an episode of the final evaluation again, of all seeds or of --seed; default: a fresh episode"""
     limit: int = 10_000  # env steps after which an episode is cut
     stochastic: bool = False  # draw actions from the policy; default: its greedy ones
+    begins: Literal["me", "agent"] = "me"  # who has the first move in a game that you play
+    simulations: int | None = (
+        None  # positions that the agent searches for each move in it; default: as in training
+    )
 
 
 def play(args: list[str]) -> None:
     """Draw an episode of a trained agent."""
     o = parse(PlayOptions, "play", args)
+    if o.out is None:
+        meet(o)
+        return
     from swingup.play.animation import encoder
 
     encoder(o.out)  # before the run is loaded: what is wrong with the name is told at once
@@ -83,15 +96,34 @@ def play(args: list[str]) -> None:
     print(f"wrote {o.out} ({about})")
 
 
+def meet(o: PlayOptions) -> None:
+    """Let a person play against the agent of a run, in the terminal."""
+    run = load(o.run)
+    from swingup.envs import is_game
+
+    if not is_game(run.experiment.env):
+        raise ConfigError(
+            "--out is missing: the file to draw to, .gif or .mp4 (only games are played without)"
+        )
+    from swingup.arena.players import Agent, game_played
+    from swingup.play.terminal import converse
+
+    mode = "" if o.simulations is None else str(o.simulations)
+    converse(Agent(str(o.run), run, o.seed, mode), game_played(run), o.begins)
+
+
 @dataclass(frozen=True)
 class PlotOptions:
-    runs: tyro.conf.Positional[
-        tuple[Path, ...]
-    ]  # run directories; those that differ only in seeds form one curve
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """run directories, or directories of runs; those that differ only in seeds form one curve; NAME=RUN names it"""
     out: Path  # the file to write; .png, .svg and .csv are written beside each other
-    metric: str = "ep/return"  # a column of metrics.csv
+    metric: str = "ep/return"
+    """a column of metrics.csv; several, with commas between: a row of panels for each"""
     statistic: Literal["mean", "iqm"] = "mean"  # over seeds; iqm: interquartile mean
+    x: Literal["env_steps", "iteration", "seconds"] = "env_steps"  # the horizontal axis
     smooth: int = 1  # log points in a running mean
+    facet: str = "env"
+    """a panel for each environment; or for each value of a hyperparameter, such as lr; none: one panel for all"""
     title: str | None = None  # above the figure
 
 
@@ -100,7 +132,8 @@ def plot(args: list[str]) -> None:
     o = parse(PlotOptions, "plot", args)
     from swingup.plots.curves import plot as draw
 
-    written = draw(o.runs, o.out, metric=o.metric, statistic=o.statistic, smooth=o.smooth, title=o.title)
+    how: dict[str, Any] = {"statistic": o.statistic, "smooth": o.smooth, "x": o.x, "title": o.title}
+    written = draw(o.runs, o.out, metric=o.metric, facet=o.facet * (o.facet != "none"), **how)
     print("wrote " + ", ".join(map(str, written)))
 
 

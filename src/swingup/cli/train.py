@@ -1,4 +1,4 @@
-"""The commands `train` and `resume`."""
+"""The commands `train` and `resume` are read and run here."""
 
 import contextlib
 import dataclasses
@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +16,8 @@ import swingup
 from swingup.algos import ALGOS, algorithm
 from swingup.cli import report
 from swingup.cli.flags import flags_of, free, parse
-from swingup.errors import ConfigError, EnvironmentFault, OutputError, unknown
+from swingup.errors import ConfigError, OutputError, unknown
+from swingup.tracking import trackers
 from swingup.training import machine
 
 
@@ -32,6 +32,7 @@ class TrainOptions:
     checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
     eval_limit: int | None = None  # env steps after which evaluations cut an episode; default: at its end
+    track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
@@ -39,7 +40,7 @@ class TrainOptions:
 def train(args: list[str]) -> int:
     """Train an algorithm on an environment. Flags may stand before, between and behind the two names."""
     asked = bool({"-h", "--help"} & set(args))
-    algo, rest = _algorithm(args)
+    algo, rest = named(args, TrainOptions)
     names, flags = free(rest, TrainOptions, *([algorithm(algo)] if algo else []))
     if algo is None or (not names and not asked):
         print(TRAIN_HELP.format(algos=", ".join(ALGOS)), end="")
@@ -59,8 +60,9 @@ def train(args: list[str]) -> int:
     if options.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
     machine.set_up(settings, options.seeds)
-    from swingup import runs
-    from swingup.runs import experiment
+    from swingup.runs import experiment, session
+    from swingup.runs.block import Block
+    from swingup.training.callbacks import Console
 
     e = experiment.Experiment(
         settings,
@@ -74,24 +76,26 @@ def train(args: list[str]) -> int:
         options.eval_limit,
         command=shlex.join(["swingup", "train", *args]),
     )
-    out = experiment.prepare(options.out or _new_directory(algo, env_id))
+    chosen = trackers(options.track, options.out or Path())
+    out = experiment.prepare(options.out or new_directory(algo, env_id))
     if options.play:
         _can_play(e, out)
     report.header(e, out, known, human)
-    return _run(lambda **how: runs.execute(e, out, **how), out, options.play, options.json, human)
+    (ended,) = session.execute(Block((e,)), [out], out, console=Console(human), signals=True, track=chosen)
+    return _report(ended, out, options.play, options.json, human)
 
 
-def _algorithm(args: list[str]) -> tuple[str | None, list[str]]:
-    """The name of the algorithm, and the arguments without it; None if there is none.
+def named(args: list[str], options: type) -> tuple[str | None, list[str]]:
+    """Find the name of the algorithm, and return the arguments without it; None if there is none.
 
-    It is the first argument that is such a name, unless it is the value of an option of runs (`--out ppo`): what else
-    takes a value can be told only once the algorithm is known. Raises `ConfigError` for an unknown name.
+    It is the first argument that is such a name, unless it is the value of one of the `options` (`--out ppo`): what
+    else takes a value can be told only once the algorithm is known. Raises `ConfigError` for an unknown name.
     """
-    valued = {flag for flag, kind in flags_of(TrainOptions).items() if kind is not bool}
+    valued = {flag for flag, kind in flags_of(options).items() if kind is not bool}
     for i, word in enumerate(args):
         if word in ALGOS and (i == 0 or args[i - 1] not in valued):
             return word, args[:i] + args[i + 1 :]
-    words, _ = free(args, TrainOptions)
+    words, _ = free(args, options)
     if words:
         raise ConfigError(unknown("algorithm", words[0], ALGOS))
     return None, args
@@ -108,7 +112,7 @@ swingup train ALGO ENV --help lists the options and hyperparameters with the def
 
 
 def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple[TrainOptions, Any]:
-    """The options of a run, and beside them every hyperparameter as a flag."""
+    """Read the options of a run, and beside them every hyperparameter as a flag."""
     settings = known.algo
     flat = tyro.conf.OmitArgPrefixes
     fields: list[Any] = [
@@ -117,7 +121,7 @@ def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple
     ]
     kind = dataclasses.make_dataclass("TrainCommand", fields, frozen=True)
     about = f"Train {algo} on {env_id}. The defaults are {known.about}, for {known.env_steps:,} env steps."
-    parsed: Any = parse(kind, f"train {algo} {env_id.partition(':')[2]}", args, description=about)
+    parsed = parse(kind, f"train {algo} {env_id.partition(':')[2]}", args, description=about)
     return parsed.run, parsed.hyperparameters
 
 
@@ -125,6 +129,7 @@ def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple
 class ResumeOptions:
     run: tyro.conf.Positional[Path]  # the run directory
     env_steps: int | None = None  # train to this many env steps per seed; default: as the run was meant to
+    track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
@@ -132,20 +137,32 @@ class ResumeOptions:
 def resume(args: list[str]) -> int:
     """Continue a run from its newest checkpoint."""
     options = parse(ResumeOptions, "resume", args)
-    from swingup import runs
-    from swingup.runs import experiment
+    if (options.run.expanduser() / "grid.json").exists():
+        from swingup.cli import grid
+
+        if options != ResumeOptions(options.run):
+            raise ConfigError(
+                f"{options.run} is a grid, which goes on as it was meant to: it takes no options here"
+            )
+        return grid.resume(options.run)
+    from swingup import files, runs
+    from swingup.runs import experiment, session
+    from swingup.runs.block import Block
+    from swingup.training.callbacks import Console
 
     e = experiment.read_config(options.run)
+    chosen = trackers(options.track, options.run)
     human = sys.stderr if options.json else sys.stdout
     machine.set_up(e.algo, len(e.seeds))
     if options.play:
         _can_play(e, options.run)
     print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
 
-    def go(**how: Any) -> Any:
-        return runs.resume(options.run, env_steps=options.env_steps, **how)
-
-    return _run(go, options.run, options.play, options.json, human)
+    path = files.home(options.run)
+    e, saved = runs.continued(path, env_steps=options.env_steps)
+    how: Any = {"console": Console(human), "signals": True, "track": chosen}
+    (ended,) = session.execute(Block((e,)), [path], path, saved=saved, **how)
+    return _report(ended, options.run, options.play, options.json, human)
 
 
 def _can_play(e: Any, out: Path) -> None:
@@ -155,28 +172,20 @@ def _can_play(e: Any, out: Path) -> None:
     playback.check(e, out / "agent.gif")
 
 
-def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: TextIO) -> int:
-    """Train, show progress, report; after a signal, say how to go on."""
-    from swingup.protocols import env_steps
-    from swingup.training.callbacks import Console, Stopped
+def _report(ended: Any, out: Path, play: bool, as_json: bool, human: TextIO) -> int:
+    """Tell what came of a session, and return the exit code. Raises the error of one that diverged or failed."""
+    from swingup import runs
 
-    console = Console(human)
-    try:
-        run = go(console=console, signals=True)
-    except Stopped as stop:
+    outcome = ended.outcome
+    if outcome.kind in ("stopped", "failed") and outcome.saved is not None:
         print(
-            f"\nsaved at {stop.env_steps:,} env steps; continue with: {report.resume(out)}",
+            f"\nsaved at {outcome.saved:,} env steps; continue with: {report.resume(out)}",
             file=human,
             flush=True,
         )
-        return 128 + stop.signum
-    except EnvironmentFault as fault:
-        if fault.progress is not None:
-            done = env_steps(fault.progress.algo, fault.progress.iteration)
-            print(
-                f"\nsaved at {done:,} env steps; continue with: {report.resume(out)}", file=human, flush=True
-            )
-        raise
+    if outcome.kind == "stopped":
+        return 128 + outcome.signum
+    run = runs.finished(ended)
     report.report(run, out, human)
     if play:
         from swingup.play.playback import animate
@@ -187,8 +196,8 @@ def _run(go: Callable[..., Any], out: Path, play: bool, as_json: bool, human: Te
     return 0
 
 
-def _new_directory(algo: str, env_id: str) -> Path:
-    """runs/ppo-CartPole-v1-20261122-134500, made now, with a number behind it if that exists."""
+def new_directory(algo: str, env_id: str) -> Path:
+    """Make a directory such as runs/ppo-CartPole-v1-20261122-134500, with a number behind it if that exists."""
     name = env_id.partition(":")[2].partition("?")[0].replace("/", "-")  # ALE/Pong-v5?episodic_life=true
     base = Path("runs") / f"{algo}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     for path in [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]:

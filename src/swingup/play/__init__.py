@@ -1,1 +1,1 @@
-"""Episodes of trained agents as pictures: who plays, on which stage, drawn by what."""
+"""Episodes of trained agents become pictures: who plays, on which stage, drawn by what."""

@@ -1,4 +1,4 @@
-"""Animations as files: GIFs by Pillow, MP4s by ffmpeg, whole or not at all."""
+"""Animations become files: GIFs by Pillow, MP4s by ffmpeg, whole or not at all."""
 
 import io
 import itertools
@@ -36,7 +36,7 @@ def write_animation(path: str | Path, frames: Sequence[Image.Image], fps: int = 
 
 
 def encoder(path: Path) -> Callable[[Sequence[Image.Image], int], bytes]:
-    """What turns frames into a file of this name. Raises `ConfigError` for an unknown one, or a missing extra."""
+    """Return what turns frames into a file of this name. Raises `ConfigError` for an unknown one or a missing extra."""
     encode = {".gif": _gif, ".mp4": _mp4}.get(path.suffix.lower())
     if encode is None:
         raise ConfigError(f"cannot write {path.name!r}: the name of an animation must end in .gif or .mp4")
@@ -58,7 +58,8 @@ def _gif(frames: Sequence[Image.Image], fps: int) -> bytes:
 
 
 def _with_one_palette(frames: Sequence[Image.Image]) -> tuple[Image.Image, list[Image.Image]]:
-    """All frames in the same 255 colours, by median cut of all their colours weighted by the root of their areas.
+    """Reduce frames to the same 255 colours, by median cut of all their colours weighted by the root of their
+    areas.
 
     A table leads from a colour to its index, because Pillow itself looks only at the upper six bits of a level. So
     do we where frames have more than `DRAWN` colours: those are photographs, whose colours are too many to count.
@@ -95,7 +96,7 @@ def _mp4(frames: Sequence[Image.Image], fps: int) -> bytes:
 
 
 def _ffmpeg() -> str:
-    """The program. Raises `ConfigError` where it is not installed."""
+    """Find the program. Raises `ConfigError` where it is not installed."""
     try:
         import imageio_ffmpeg
 

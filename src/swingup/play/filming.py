@@ -1,8 +1,8 @@
-"""Playing an episode in front of a camera: every moment of it, or as many as there is room for."""
+"""An episode is played in front of a camera: every moment of it, or as many as there is room for."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from swingup.envs.adapters.host import seeds_of
 from swingup.episodes import env_step_keys
 from swingup.play.scenes import captioned
 from swingup.play.stage import Stage
-from swingup.protocols import Algorithm
+from swingup.protocols import Algorithm, Env
 from swingup.spaces import to_env
 from swingup.training import parallel
 from swingup.training.rows import Rows, rows
@@ -23,7 +23,7 @@ FRAMES = 512  # at most: a longer episode is shown in larger strides
 
 
 class Cast(NamedTuple):
-    """Who plays, and which row of what is played is looked at."""
+    """The cast says who plays, and which row of what is played is looked at."""
 
     algo: Algorithm
     learner: Any  # [S, ...]
@@ -34,7 +34,7 @@ class Cast(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A row of the environments after `time` env steps of its episode."""
+    """A moment is a row of the environments after `time` env steps of its episode."""
 
     time: int
     state: Any  # of one environment; None where only the environments know it
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
 
 
 class Film:
-    """The frames of an episode of any length: when they are too many, every other one goes."""
+    """A film holds the frames of an episode of any length: when they are too many, every other one goes."""
 
     def __init__(self):
         self.frames: list[Image.Image] = []
@@ -74,7 +74,7 @@ def shoot(stage: Stage, cast: Cast, title: str, limit: int, picture: Any) -> tup
 
 
 def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) -> Iterator[Moment]:
-    """The moments of an episode that are wanted, by their time, and in any case the last one.
+    """Yield the moments of an episode that are wanted, by their time, and in any case the last one.
 
     Keys are used as in `episodes.evaluate`, so that with an evaluation's keys its episodes come again.
     """
@@ -84,7 +84,7 @@ def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) 
     rows, space = rows_of(stage, cast), stage.env.action_space
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(cast.keys), 1, 0)
     state, obs = rows.reset(k_reset)
-    memory = cast.algo.start_memory(cast.num_envs)
+    memory = cast.algo.start_memory(space, cast.num_envs)
     memory = jax.tree.map(lambda x: np.broadcast_to(x, (len(cast.keys), *x.shape)), memory)
     yield Moment(0, row_state(stage, state, (s, r)), np.asarray(obs[s, r]), 0.0, False)
     for t in range(limit):
@@ -108,12 +108,12 @@ def moments(stage: Stage, cast: Cast, limit: int, wants: Callable[[int], bool]) 
 
 @jax.jit
 def _keys(keys: jax.Array, time: int) -> jax.Array:
-    """The keys of the policy and of the environments, [2, S]: those that `episodes.evaluate` uses."""
+    """Return the keys of the policy and of the environments, [2, S]: those that `episodes.evaluate` uses."""
     return jax.vmap(lambda key: jnp.stack(env_step_keys(key, time)), out_axes=1)(keys)
 
 
 def rows_of(stage: Stage, cast: Cast) -> Rows:
-    """The environments of all seeds, [S, N]; of a stage that stands for them all, the one that is looked at."""
+    """Return the environments of all seeds, [S, N]; of a stage that stands for them all, the one that is looked at."""
     env: Any = stage.env
     if stage.alone:
 
@@ -144,7 +144,7 @@ def _step(env: Any, state: Any, action: Any, drawn: Any) -> Any:
 
 
 def _whole(stage: Stage, cast: Cast, seen: Seen) -> Seen:
-    """What is to be acted on, [S, N, ...]: as much as in the evaluation, so that it is rounded as there."""
+    """Return what is to be acted on, [S, N, ...]: as much as in the evaluation, so that it is rounded as there."""
     shape = len(cast.keys), cast.num_envs
     if not stage.alone:
         return seen
@@ -152,17 +152,17 @@ def _whole(stage: Stage, cast: Cast, seen: Seen) -> Seen:
 
 
 def row_state(stage: Stage, state: Any, row: tuple[int, int]) -> Any:
-    """The state of one environment, where it is known what it is."""
+    """Return the state of one environment, where it is known what it is."""
     return jax.tree.map(lambda x: x[row], stage.env.world(state))
 
 
 def _end(stage: Stage, before: Any, action: np.ndarray, drawn: Any, row: tuple[int, int]) -> Any:
-    """The state in which an episode ended, which the next one has taken the place of."""
+    """Return the state in which an episode ended, whose place the next episode's has taken."""
     state = row_state(stage, before, row)
     if state is None:
         return None
     key = drawn[0][row]
-    single: Any = stage.env.single  # pure, for its state can be read
+    single = cast(Env, stage.env.single)  # it is pure, for its state can be read
     return jax.jit(single.step)(state, action[row], key)[0]
 
 
@@ -170,7 +170,7 @@ def _end(stage: Stage, before: Any, action: np.ndarray, drawn: Any, row: tuple[i
 def _act(
     algo: Any, learner: Any, seen: Seen, keys: jax.Array, *, space: Any, greedy: bool
 ) -> tuple[jax.Array, Any]:
-    """Actions [S, N, ...] in the environment's units, and what the policy carries on."""
+    """Return actions [S, N, ...] in the environment's units, and what the policy carries on."""
 
     def one(algo: Any, learner: Any, seen: Seen, key: jax.Array) -> tuple[jax.Array, Any]:
         drawn = None if greedy else algo.draw(space, key, (len(jax.tree.leaves(seen.obs)[0]),))

@@ -1,10 +1,11 @@
-"""Pictures of finite MDPs: the map of a gridworld or a row of states, the agent, and the greedy action everywhere."""
+"""A finite MDP is drawn as a gridworld's map or a row of states, with the agent and the greedy action everywhere."""
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from swingup.envs.adapters.tabular import TableState, Tabular
@@ -20,14 +21,14 @@ CELLS = 1000  # states in a picture
 def scene_of(
     env: Any, space: Space, greedy: Callable[[np.ndarray], np.ndarray]
 ) -> Callable[[Draw, Any, Any], None] | None:
-    """How to draw numbered states, for `render.frame`; None for other environments, or too many states.
+    """Say how to draw numbered states, for `render.frame`; None for other environments, or too many states.
 
     `env` is a table, or any other environment, or None; `space` is what is observed: numbers without a table are
     cells in rows. `greedy` gives the actions for observations [S].
     """
     if isinstance(env, Tabular) and (env.layout or env.mdp.num_states <= MOST):
         layout = env.layout or ("." * env.mdp.num_states,)
-        numbers: Any = np.arange(env.mdp.num_states, dtype=np.int32)
+        numbers = jnp.arange(env.mdp.num_states)
         actions = None if env.mix else greedy(np.asarray(env.observe(numbers)))
         return partial(_draw, layout, env.mdp.terminal, actions, bool(env.layout))
     if not isinstance(space, Discrete) or space.n > CELLS:

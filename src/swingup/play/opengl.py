@@ -1,4 +1,4 @@
-"""The OpenGL library that MuJoCo draws with on a machine without a display."""
+"""MuJoCo draws with an OpenGL library that works on a machine without a display."""
 
 import functools
 import os
@@ -17,7 +17,7 @@ INSTALL = {
     "suse": "zypper install Mesa-libEGL1 Mesa-libGL1 Mesa-dri",
 }
 # Half of a broken installation loads: only a context with MuJoCo's own resources in it shows that all is there.
-# In another process, as some of what can go wrong ends the process in which it does.
+# It is tried in another process, because some of what can go wrong ends the process in which it does.
 TRIAL = """\
 import mujoco
 context = mujoco.GLContext(8, 8)
@@ -53,7 +53,7 @@ def choose() -> None:
 
 @functools.cache
 def works(library: str) -> bool:
-    """Can MuJoCo draw with it? About a second, in a process of its own."""
+    """Say whether MuJoCo can draw with it. About a second, in a process of its own."""
     if library == "glfw" and not os.environ.get("DISPLAY"):
         return False
     try:
@@ -69,7 +69,7 @@ def works(library: str) -> bool:
 
 
 def cure() -> str:
-    """What to install, on this distribution of Linux or, if it is not known, on each."""
+    """Say what to install, on this distribution of Linux or, if it is not known, on each."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:

@@ -1,4 +1,4 @@
-"""Episodes of a trained agent, as pictures: a fresh one, or one of the final evaluation's again."""
+"""An episode of a trained agent becomes a picture: a fresh one, or one of the final evaluation's again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +15,7 @@ from swingup.play.stage import Stage, open_stage
 from swingup.runs import Run
 from swingup.runs.evaluation import evaluation_size, full_games, limit_of
 from swingup.runs.experiment import Experiment
+from swingup.spaces import Space
 from swingup.training import driver
 from swingup.types import Seen
 
@@ -33,7 +34,7 @@ def animate(
     stochastic: bool = False,
     picture: Callable[[Any, np.ndarray], np.ndarray] | None = None,
 ) -> str:
-    """Draw one episode to a GIF or MP4; returns a sentence about it.
+    """Draw one episode to a GIF or MP4; return a sentence about it.
 
     Without `which` it is a fresh episode of the agent of `seed` (default: the best one); another `number` starts
     elsewhere. With `which` it is that episode of the final evaluation, of all seeds or of `seed`, played again with
@@ -75,7 +76,9 @@ def check(e: Experiment, out: str | Path) -> None:
     encoder(Path(out))
     learner, key = jnp.zeros(1), jax.random.key(0)[None]
     cast = Cast(e.algo, learner, key, evaluation_size(e, 1), (0, 0))
-    stage = open_stage(full_games(e.env), e.env_name, cast.num_envs, lambda obs: np.zeros(len(obs), np.int32))
+    stage = open_stage(
+        full_games(e.env), e.env_name, cast.num_envs, lambda space, obs: np.zeros(len(obs), np.int32)
+    )
     try:
         state, obs = rows_of(stage, cast._replace(num_envs=stage.env.num_envs)).reset(key)
         stage.paint(row_state(stage, state, cast.row), np.asarray(obs[0, 0]), "")
@@ -88,7 +91,8 @@ def check(e: Experiment, out: str | Path) -> None:
 
 def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast, str, None]:
     e = run.experiment
-    i = e.seeds.index(seed) if seed is not None else int(np.argmax(run.final_return)) if run.result else 0
+    scores = np.nan_to_num(run.final_return, nan=-np.inf) if run.result else np.zeros(1)
+    i = int(np.argmax(scores)) if seed is None else e.seeds.index(seed)
     learner = jax.tree.map(lambda x: x[i : i + 1], e.algo.acting(run.state.learner))
     key = jax.random.fold_in(driver.root_key(e.seeds[i], "play"), number)
     algo, size = _setting(e.resolved(), i), evaluation_size(e, 1)
@@ -96,7 +100,7 @@ def _fresh(run: Run, seed: int | None, number: int, greedy: bool) -> tuple[Cast,
 
 
 def _setting(algo: Any, i: int) -> Any:
-    """The hyperparameters of the i-th seed."""
+    """Return the hyperparameters of the i-th seed."""
     return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, algo)
 
 
@@ -108,9 +112,10 @@ def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[
     e = run.experiment
     returns = run.evaluate().returns
     rows = [e.seeds.index(seed)] if seed is not None else range(len(e.seeds))
-    order = sorted(
-        ((float(returns[i, k]), i, k) for i in rows for k in range(e.episodes)), key=lambda x: x[0]
-    )
+    played = [(float(returns[i, k]), i, k) for i in rows for k in range(e.episodes)]
+    order = sorted((x for x in played if np.isfinite(x[0])), key=lambda x: x[0])
+    if not order:
+        raise ConfigError("these seeds have diverged: there is no episode of the final evaluation to show")
     value, i, k = {"best": order[-1], "median": order[(len(order) - 1) // 2], "worst": order[0]}[which]
     size = evaluation_size(e, e.episodes)
     keys = [jax.random.fold_in(driver.root_key(s, "final evaluation"), k // size) for s in e.seeds]
@@ -119,12 +124,12 @@ def _again(run: Run, seed: int | None, which: Which, stochastic: bool) -> tuple[
 
 
 def _stage(e: Experiment, cast: Cast, exact: bool) -> tuple[Stage, Cast]:
-    """The stage, and the cast as it fits there; pictures of tables show what the agent would do in each state."""
+    """Open the stage, and fit the cast to it; pictures of tables show what the agent would do in each state."""
     learner = jax.tree.map(lambda x: x[cast.row[0]], cast.learner)
     setting = _setting(cast.algo, cast.row[0])
 
-    def greedy(obs: np.ndarray) -> np.ndarray:
-        seen = Seen(jnp.asarray(obs), memory=setting.start_memory(len(obs)))
+    def greedy(space: Space, obs: np.ndarray) -> np.ndarray:
+        seen = Seen(jnp.asarray(obs), memory=setting.start_memory(space, len(obs)))
         return np.asarray(setting.act(learner, seen).action)
 
     stage = open_stage(full_games(e.env), e.env_name, cast.num_envs, greedy, exact)

@@ -1,4 +1,4 @@
-"""Pictures of Brax's robots: their positions in MuJoCo's model, drawn by MuJoCo."""
+"""Brax's robots are drawn by MuJoCo, from their positions in its model."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from swingup.play.scenes import captioned
 
 
 class Body:
-    """The robot of a Brax environment in front of MuJoCo's camera. OpenGL must have been chosen before."""
+    """The robot of a Brax environment stands in front of MuJoCo's camera. OpenGL must have been chosen before."""
 
     def __init__(self, env: Any, width: int = 480, height: int = 320):
         import mujoco

@@ -1,4 +1,4 @@
-"""Drawing agents at play with Pillow alone: no display, no pygame, no compiler.
+"""Pillow alone draws agents at play: no display, no pygame, no compiler is needed.
 
 Coordinates are pixels of a canvas of twice the final size, y downwards; halving it smooths the edges.
 """
@@ -25,7 +25,7 @@ _font = functools.cache(ImageFont.load_default)
 
 
 def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = None) -> Image.Image:
-    """One environment state as an RGB picture: 480x320, or 320x352 for the grids of MinAtar.
+    """Draw one environment state to an RGB picture: 480x320, or 320x352 for the grids of MinAtar.
 
     `env_name` is the name that gymnax uses; an environment that is not known here is shown by its
     observation: an image, a grid of channels, or bars. `state` may be None; Pendulum's holds the torque. A `scene`
@@ -49,7 +49,7 @@ def frame(env_name: str, state: Any, obs: Any, caption: str = "", scene: Any = N
 
 
 def captioned(picture: Any, caption: str = "") -> Image.Image:
-    """An environment's own picture below a line of text, as an RGB picture at least 320 pixels wide.
+    """Put an environment's own picture below a line of text, at least 320 pixels wide, in RGB.
 
     `picture` is an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: bytes, or floats from 0 to 1. Raises
     `ValueError` for anything else.
@@ -65,7 +65,7 @@ def captioned(picture: Any, caption: str = "") -> Image.Image:
     image = Image.fromarray(levels).convert("RGB")
     shrink = min(1.0, 480 / image.width, 960 / image.height)
     if shrink < 1:
-        image = image.resize([max(1, round(shrink * n)) for n in image.size])  # pyright: ignore[reportArgumentType]
+        image = image.resize((max(1, round(shrink * image.width)), max(1, round(shrink * image.height))))
     elif image.width < 320:
         image = ImageOps.scale(image, -(-320 // image.width), Image.Resampling.NEAREST)
     line = Image.new("RGB", (2 * image.width, 64), WHITE)
@@ -77,14 +77,14 @@ def captioned(picture: Any, caption: str = "") -> Image.Image:
 
 
 def _write(draw: Draw, caption: str, width: int) -> None:
-    """A caption in the uppermost line, in smaller letters if it is long."""
+    """Write a caption in the uppermost line, in smaller letters if it is long."""
     caption, room = caption.replace("\n", "  "), width - 56
     points = int(min(30, 30 * room / max(1, draw.textlength(caption, font=_font(30)))))
     draw.text((28, 34), caption, fill=INK, font=_font(max(8, points)), anchor="lm")
 
 
 def _newest(obs: np.ndarray) -> np.ndarray:
-    """The newest frame of a stack along the first axis; channels last."""
+    """Return the newest frame of a stack along the first axis; channels last."""
     while obs.ndim > 3:
         obs = obs[-1]
     turned = obs.ndim == 3 and role(Box.of(0, 1, obs.shape)) == "channels first"  # as networks see it
@@ -121,12 +121,15 @@ def _pendulum(draw: Draw, obs: np.ndarray, state: Any) -> None:
     draw.circle((480, 350 - length), 8, fill=GREY)
     _rod(draw, pivot, (480 - length * math.sin(theta), 350 - length * math.cos(theta)), 40, ACCENT)
     draw.circle(pivot, 12, fill=INK)
-    end = -90 - 60 * float(getattr(state, "last_u", 0.0))  # degrees, which Pillow counts clockwise
+    torque = 0.0 if state is None else float(state.last_u)
+    end = -90 - 60 * torque  # degrees, which Pillow counts clockwise
     draw.arc((410, 280, 550, 420), min(-90, end), max(-90, end), fill=INK, width=10)
 
 
 def _acrobot(draw: Draw, obs: np.ndarray, state: Any) -> None:
-    """Angles grow anticlockwise: θ1 from hanging straight down, θ2 from the direction of the first link."""
+    """Draw both links, whose angles grow anticlockwise: θ1 from hanging straight down, θ2 from the first link's
+    direction.
+    """
     theta1, theta2 = math.atan2(obs[1], obs[0]), math.atan2(obs[3], obs[2])
     pivot, link, both = (480, 350), 125, theta1 + theta2
     draw.line((180, 350 - link, 780, 350 - link), fill=GREY, width=4)  # the height that the tip must reach
@@ -159,7 +162,7 @@ def _mountain_car(draw: Draw, obs: np.ndarray, state: Any, goal: float = 0.5) ->
 
 
 def _grid(draw: Draw, obs: np.ndarray) -> None:
-    """One colour per channel of [rows, columns, channels]; those that share a cell are drawn nested."""
+    """Draw one colour per channel of [rows, columns, channels]; those that share a cell are drawn nested."""
     cell = 600 / max(obs.shape[:2])
     for row, column in np.ndindex(obs.shape[:2]):
         present = np.flatnonzero(obs[row, column] > 0)[:3]
@@ -170,7 +173,7 @@ def _grid(draw: Draw, obs: np.ndarray) -> None:
 
 
 def _paste(image: Image.Image, obs: np.ndarray) -> None:
-    """A picture: [H, W], or the last channels of [H, W, C]; in 0..1, 0..255 or any other range."""
+    """Paste a picture: [H, W], or the last channels of [H, W, C]; in 0..1, 0..255 or any other range."""
     if obs.ndim == 3:
         obs = obs[..., -3:] if obs.shape[2] % 3 == 0 else obs[..., -1]
     low, high = min(0.0, obs.min()), 1.0 if obs.max() <= 1 else max(255.0, obs.max())
@@ -182,7 +185,7 @@ def _paste(image: Image.Image, obs: np.ndarray) -> None:
 
 
 def _bars(draw: Draw, obs: np.ndarray, state: Any) -> None:
-    """Any vector: bars of x / (1 + |x|), so that no value leaves the picture and the scale never jumps."""
+    """Draw any vector in bars of x / (1 + |x|), so that no value leaves the picture and the scale never jumps."""
     obs = obs[:: -(-obs.size // 904) or 1]  # of more entries than pixels, some
     for level in (-1, -0.5, 0, 0.5, 1):
         draw.line((28, 340 - 230 * level, 932, 340 - 230 * level), fill=PALE if level else GREY, width=4)
@@ -192,7 +195,18 @@ def _bars(draw: Draw, obs: np.ndarray, state: Any) -> None:
         draw.rectangle((x - half, min(340, y), x + half, max(340, y)), fill=ACCENT)
 
 
+def _swingup(draw: Draw, obs: np.ndarray, state: Any) -> None:
+    """x is in metres and θ as in CartPole; the ring stands where the tip shall be, above the middle of the track."""
+    x, theta, pole, rail = 480 + 170 * obs[0], math.atan2(obs[3], obs[2]), 200, 380
+    _rod(draw, (30, rail), (930, rail), 6, GREY)
+    draw.circle((480, rail - pole), 16, outline=GREY, width=5)
+    draw.rounded_rectangle((x - 62, rail - 25, x + 62, rail + 25), 14, fill=INK)
+    _rod(draw, (x, rail), (x + pole * math.sin(theta), rail - pole * math.cos(theta)), 20, ACCENT)
+    draw.circle((x, rail), 6, fill=WHITE)
+
+
 SCENES: dict[str, tuple[Callable[[Draw, np.ndarray, Any], None], int]] = {  # and the observation's size
+    "CartPoleSwingUp": (_swingup, 5),
     "CartPole-v1": (_cartpole, 4),
     "Pendulum-v1": (_pendulum, 3),
     "Acrobot-v1": (_acrobot, 6),

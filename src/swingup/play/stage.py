@@ -1,4 +1,4 @@
-"""Where a trained agent is watched: environments that draw themselves, or the picture of what the agent observes."""
+"""A trained agent is watched in environments that draw themselves, or in the picture of what it observes."""
 
 import contextlib
 import os
@@ -17,17 +17,29 @@ from PIL import Image
 
 from swingup.envs import canonical, make, on_host
 from swingup.envs.adapters.host import HostVec
+from swingup.envs.games import Game, Seated, Versus
 from swingup.envs.vec import Hosted, Vec
 from swingup.errors import ConfigError
-from swingup.play import opengl
+from swingup.play import boards, opengl
 from swingup.play.gridworlds import scene_of
 from swingup.play.scenes import SCENES, captioned, frame
+from swingup.play.sketches import paint_of
 from swingup.play.watched import Watched
 from swingup.protocols import VecEnv
 from swingup.spaces import Space
 
 OBSERVED = "its observation is drawn"
-RATES = {"CartPole-v1": 50, "Pendulum-v1": 20, "Acrobot-v1": 15, "MinAtar": 12, "tabular:": 4, "brax:": 50}
+RATES = {
+    "CartPole-v1": 50,
+    "Pendulum-v1": 20,
+    "Acrobot-v1": 15,
+    "SwingUp": 20,
+    "PushBox": 6,
+    "Track": 10,
+    "MinAtar": 12,
+    "tabular:": 4,
+    "brax:": 50,
+}
 DRAWN_BY_ENVPOOL = (
     "atari",
     "box2d",
@@ -37,7 +49,7 @@ DRAWN_BY_ENVPOOL = (
 
 @dataclass
 class Stage:
-    """Environments to play in, and how one of them is drawn."""
+    """A stage has environments to play in, and knows how one of them is drawn."""
 
     env: VecEnv
     paint: Callable[[Any, np.ndarray, str], Image.Image]  # its state, its observation, a caption
@@ -49,14 +61,18 @@ class Stage:
 
 
 def open_stage(
-    source: Any, name: str, num_envs: int, greedy: Callable[[np.ndarray], np.ndarray], exact: bool = False
+    source: Any,
+    name: str,
+    num_envs: int,
+    greedy: Callable[[Space, np.ndarray], np.ndarray],
+    exact: bool = False,
 ) -> Stage:
-    """A stage for the environments that an experiment names; never the object itself that a user passed.
+    """Open a stage for the environments that an experiment names; never the object itself that a user passed.
 
     `name` is what the experiment calls them. Where one environment cannot stand for `num_envs` of them, that many
-    are opened. `greedy` gives the actions for a batch of observations; it is for the pictures of tables. With `exact`
-    episodes must be those of the environment itself: no other package's is played in its place. Raises `ConfigError`
-    where a picture needs what is not there, naming it.
+    are opened. `greedy` gives the actions, of a space, for a batch of observations; it is for the pictures of tables.
+    With `exact` episodes must be those of the environment itself: no other package's is played in its place. Raises
+    `ConfigError` where a picture needs what is not there, naming it.
     """
     if isinstance(source, HostVec) and source.source is not None:
         source = source.source
@@ -69,7 +85,7 @@ def open_stage(
 
 
 def _device(env: Any, name: str, greedy: Callable) -> Stage:
-    """By the environment's state, if it is known how; otherwise by its observation."""
+    """Draw by the environment's state, if it is known how; otherwise by its observation."""
     inner = env.env if isinstance(env, Vec | Hosted) else None
     fps = next((rate for part, rate in RATES.items() if part in name), 30)
     if name.startswith("brax:"):
@@ -79,17 +95,30 @@ def _device(env: Any, name: str, greedy: Callable) -> Stage:
 
             body = Body(inner)
             return Stage(env, body.paint, fps, close=body.close)
-    known = name.partition(":")[2].partition("?")[0] if name.startswith("gymnax:") else ""
-    scene = scene_of(inner, env.observation_space, greedy)
+    if isinstance(inner, Versus):
+        return Stage(env, partial(_game, inner.game), fps)
+    if (paint := paint_of(inner)) is not None:
+        return Stage(env, paint, fps)
+    known = name.partition(":")[2].partition("?")[0] if name.startswith(("gymnax:", "task:")) else ""
+    scene = scene_of(inner, env.observation_space, partial(greedy, env.action_space))
     note = OBSERVED if name.startswith("brax:") else ""
     return Stage(env, lambda state, obs, caption: frame(known, state, obs, caption, scene), fps, note)
+
+
+def _game(game: Game, seated: Seated, obs: np.ndarray, caption: str) -> Image.Image:
+    """Draw a game's board if it has one, otherwise what the player sees."""
+    text = game.board(seated.game)
+    if not text:
+        return frame("", None, obs, caption)
+    return boards.picture(boards.draw(boards.cells_of(text), game.name, caption))
 
 
 def _host(
     host: Any, known: str, greedy: Callable, picture: Callable[[int], Any] | None = None, fps: float = 30
 ) -> Stage:
-    """By the environment itself if it gives a picture, otherwise by its observation."""
-    watched, scene = Watched(host, picture), scene_of(None, host.observation_space, greedy)
+    """Draw by the environment itself if it gives a picture, otherwise by its observation."""
+    scene = scene_of(None, host.observation_space, partial(greedy, host.action_space))
+    watched = Watched(host, picture)
 
     def paint(state: Any, obs: np.ndarray, caption: str) -> Image.Image:
         if watched.seen is not None:
@@ -106,7 +135,7 @@ def _host(
 
 
 def _gymnasium(source: Any, greedy: Callable) -> Stage:
-    """One environment where there is a constructor or an id; of other vector environments all."""
+    """Open one environment where there is a constructor or an id; of other vector environments all."""
     from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
     from swingup.envs.adapters.gymnasium import ListPool
@@ -165,7 +194,7 @@ def _by_id(full: str, name: str) -> VecEnv:
 
 
 def _is_mujoco(name: str) -> bool:
-    """Is this one of Gymnasium's environments that MuJoCo draws?"""
+    """Say whether this is one of Gymnasium's environments that MuJoCo draws."""
     point = str(gymnasium.registry[name].entry_point) if name in gymnasium.registry else ""
     return name.startswith("Fetch") or point.startswith(("gymnasium.envs.mujoco", "gymnasium_robotics"))
 
@@ -186,7 +215,9 @@ def _constructed(source: Callable[..., Any]) -> Any:
 
 
 def _envpool(full: str, greedy: Callable, exact: bool) -> Stage:
-    """By EnvPool where it can; else in Gymnasium's environment of that name, with the same options, if there is one."""
+    """Draw by EnvPool where it can; else in Gymnasium's environment of that name, with the same options, if there is
+    one.
+    """
     host: Any = make(full, 1)
     known = full.partition(":")[2].partition("?")[0]
     pool = host.pool
@@ -201,7 +232,7 @@ def _envpool(full: str, greedy: Callable, exact: bool) -> Stage:
 
 
 def _twin(full: str, host: HostVec, greedy: Callable) -> Stage | None:
-    """Gymnasium's environment of that name, if it has one with these options and spaces, and it can be drawn."""
+    """Open Gymnasium's environment of that name, if it has one with these options and spaces, and it can be drawn."""
     twin = None
     with contextlib.suppress(ConfigError):
         twin = _gymnasium(full.replace("envpool:", "gymnasium:", 1), greedy)

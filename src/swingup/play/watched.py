@@ -1,4 +1,4 @@
-"""Environments on the host that are looked at while they play."""
+"""Environments on the host can be looked at while they play."""
 
 import warnings
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from swingup.envs.adapters.host import HostVec, Outcome, Pool
+from swingup.envs.adapters.host import Answer, HostVec, Pool
 from swingup.errors import ConfigError, EnvironmentFault, SwingupError
 
 
 class Watched(Pool):
-    """A pool of which one row is looked at: when it is `due`, and at the end of an episode before it is reset."""
+    """One row of this pool is looked at: when it is `due`, and at the end of an episode before it is reset."""
 
     def __init__(self, host: HostVec, picture: Callable[[int], Any] | None):
         self.pool: Pool = host.pool
@@ -29,7 +29,7 @@ class Watched(Pool):
     def restart(self, rows: np.ndarray) -> np.ndarray:
         return self.pool.restart(rows)
 
-    def step(self, start: int, action: np.ndarray) -> Outcome:
+    def step(self, start: int, action: np.ndarray) -> Answer:
         outcome = self.pool.step(start, action)
         if self.due or outcome.terminated[self.row] or outcome.truncated[self.row]:
             self.look()
@@ -55,7 +55,7 @@ class Watched(Pool):
             raise EnvironmentFault(
                 f"{self.name} cannot be drawn: its render() raised {type(error).__name__}: {error}"
             ) from error
-        newest: Any = seen[-1] if isinstance(seen, list | tuple) and seen else seen
+        newest = seen[-1] if isinstance(seen, list | tuple) and seen else seen
         self.seen = newest if isinstance(newest, np.ndarray) else None
 
     def close(self) -> None:

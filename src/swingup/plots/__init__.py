@@ -1,1 +1,1 @@
-"""Learning curves with their intervals."""
+"""Learning curves are drawn with their intervals."""

@@ -1,13 +1,11 @@
-"""Learning curves from run directories: a PNG, an SVG and the CSV of exactly what was drawn.
+"""Learning curves come from run directories: a PNG, an SVG and the CSV of exactly what was drawn.
 
-Reads nothing but `config.json` (algo with its name and settings, env, env_steps) and `metrics.csv` (a blank
-cell: nothing to report). Runs that differ only in seeds are one curve. The same input gives the same bytes.
+Reads nothing but `config.json`, `metrics.csv` (a blank cell: nothing to report) and `outcome.json`. Runs that differ
+only in seeds are one curve. The same input gives the same bytes.
 """
 
 import csv
 import io
-import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -15,193 +13,202 @@ from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.rcsetup import cycler
-from PIL import Image
+from matplotlib.lines import Line2D
 
 from swingup.errors import ConfigError, unknown
-from swingup.files import home, read_bytes, read_json, write_atomic
+from swingup.files import home
+from swingup.plots.series import load_metrics, series
+from swingup.plots.settings import Setting, diverged, labels, settings
+from swingup.plots.style import STYLE, compact, lines, write
+from swingup.plots.thin import thinned
 from swingup.statistics import MIN_RUNS, bootstrap_band, iqm
 
-INDEX = ["seed", "iteration", "env_steps", "seconds"]  # the columns every metrics.csv starts with
+__all__ = ["Curve", "curve", "draw", "load_metrics", "plot"]
+
 AXES = {"env_steps": "environment steps per seed", "iteration": "iterations", "seconds": "wall-clock seconds"}
 STATISTICS = {"mean": np.mean, "iqm": iqm}
 MAX_POINTS = 2000  # of all curves together, thinned if more: the pixels show no more and the SVG stays small
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]  # Okabe & Ito 2008
-STYLE: Any = {"svg.hashsalt": "swingup", "svg.fonttype": "none", "text.parse_math": False, "axes.grid": True,
-    "legend.frameon": False, "axes.xmargin": 0.01, "grid.color": "#DDDDDD", "grid.linewidth": 0.6,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.fontsize": 8, "legend.title_fontsize": 8,
-    "axes.prop_cycle": cycler(linestyle=["-", "--", ":"]) * cycler(color=COLOURS)}  # fmt: skip
+WIDE = 3  # panels beside each other, unless each column is a facet
 
 
-class _Curve(NamedTuple):  # one line of the figure: P points of S seeds
+class Curve(NamedTuple):
+    """One line of a figure has P points of S seeds."""
+
     runs: str
     label: str
     x: np.ndarray  # [P]
     seeds: np.ndarray  # [S, P], NaN before a seed's first value and after its last row
     stats: np.ndarray  # [3, P]: value, low, high; the interval is NaN where fewer than 3 seeds have a value
+    diverged: int  # seeds that did, which are kept at their last value
 
 
-def load_metrics(run_dir: str | Path) -> dict[str, np.ndarray]:
-    """The columns of `run_dir/metrics.csv` as float arrays [rows]; blank cells are NaN.
+class Panel(NamedTuple):
+    """One pair of axes shows one metric, in one facet."""
 
-    A last line without newline was torn by a crash; it is left out, with a warning, as its last number may be
-    cut short. Raises ConfigError, naming the file, if it is missing, empty or damaged.
-    """
-    path, table = home(run_dir) / "metrics.csv", []
-    *lines, torn = read_bytes(path, limit=2**30, error=ConfigError).decode(errors="replace").split("\n")
-    if torn:
-        warnings.warn(f"{path}: left out the last line, which was not written to its end", stacklevel=2)
-    header, *rows = [line.rstrip("\r").split(",") for line in lines or [""]]
-    for line, row in enumerate(rows, start=2):
-        try:
-            table.append([float(cell) if cell else np.nan for cell, _ in zip(row, header, strict=True)])
-        except ValueError as error:
-            raise ConfigError(f"{path}, line {line}: expected {len(header)} numbers or blanks") from error
-    if header[:4] != INDEX or not rows or not np.isfinite([row[:4] for row in table]).all():
-        raise ConfigError(f"{path}: needs rows, and before the metrics {', '.join(INDEX)}, never blank")
-    return dict(zip(header, np.array(table).T, strict=True))
+    facet: str  # "" if there is but one
+    metric: str
+    curves: list[Curve]
 
 
 def plot(
     runs: Sequence[str | Path],
     out: str | Path,
     *,
-    metric: str = "ep/return",
+    metric: str | Sequence[str] = "ep/return",
     statistic: Literal["mean", "iqm"] = "mean",
     x: str = "env_steps",
     smooth: int = 1,
     title: str | None = None,
+    facet: str = "env",
 ) -> list[Path]:
-    """Draw `metric` of `runs` over `x`; write `out` as .png, .svg and .csv, and return these three paths.
+    """Draw learning curves; write them with the suffixes .png, .svg and .csv, and return these three paths.
 
-    A curve is the `statistic` over seeds with the 95% `bootstrap_band`; under three seeds it shows the seeds
-    and no interval. A value that is blank or not finite is the seed's last one, but none before its first;
-    different log points are interpolated on their union. `smooth` averages each seed's last log points first.
-    CSV: run, label, `x`, value, low, high, n_seeds (how many have a value there); blank where undefined.
+        runs        run directories; those of one algorithm, environment and settings become one curve. A directory
+                    that holds runs, such as a grid, stands for all of them; NAME=RUN names a curve
+        out         where to write, with any suffix or none
+        metric      a column of metrics.csv, or several: a row of panels for each
+        statistic   over seeds: "mean" or "iqm", with the 95% `bootstrap_band`; under three seeds no interval
+        x           "env_steps" per seed, "iteration" or "seconds"
+        smooth      how many of a seed's last log points are averaged before that
+        title       the text above; by default the environment
+        facet       what each column of panels shows apart: "env", a hyperparameter, or "" for nothing
+
+    A value that is blank or not finite is the seed's last one, but none before its first; different log points are
+    interpolated on their union. Long curves are thinned, and keep their extremes. The CSV has run, label, `x`, value,
+    low, high and n_seeds (how many have a value there), blank where undefined; with several panels also metric and
+    facet. Raises `ConfigError` for a directory without a run, an unknown or empty column, and wrong arguments;
+    `OutputError` for what cannot be written.
     """
     for kind, given, known in [("x axis", x, AXES), ("statistic", statistic, STATISTICS)]:
         if given not in known:
             raise ConfigError(unknown(kind, given, known))
     if smooth < 1 or not runs:
         raise ConfigError(f"need at least one run and smooth >= 1; got {len(runs)} runs, smooth={smooth}")
-    groups: dict[str, list[Path]] = {}
-    for run in map(home, runs):
-        groups.setdefault(_identity(run), []).append(run)
-    heads, most = [json.loads(key) for key in groups], max(50, MAX_POINTS // len(groups))
-    series = [_series(group, metric, x, smooth) for group in groups.values()]
-    parts = zip(_labels(heads), groups.values(), series, strict=True)
-    curves = [_curve(*part, STATISTICS[statistic], most) for part in parts]
-    texts = {"xlabel": AXES[x], "ylabel": metric + f" (mean of {smooth} log points)" * (smooth > 1)}
-    env = heads[0][1] if len({head[1] for head in heads}) == 1 else ""
+    metrics = list(dict.fromkeys(metric.split(",") if isinstance(metric, str) else metric))
+    found = settings(runs)
+    facets = _facets(found, facet)
+    most = max(50, MAX_POINTS // (len(found) * len(metrics)))
+    panels = [
+        Panel(name, one, [curve(s, label, one, x, smooth, STATISTICS[statistic], most) for s, label in part])
+        for one in metrics
+        for name, part in facets.items()
+    ]
+    single = title is None and len({s.env for s in found}) == 1
+    texts = {"x": AXES[x], "y": f" (mean of {smooth} log points)" * (smooth > 1)}
     with matplotlib.rc_context(STYLE):
-        figure = _draw(curves, statistic, {"title": env if title is None else title, **texts})
-        return _write(home(out), figure, curves, x)
+        figure = _figure(panels, len(facets), statistic, texts, found[0].env if single else title or "")
+        out = home(out)
+        return write(out / "curve" if out.is_dir() else out, figure, _csv(panels, x))
 
 
-def _identity(run: Path) -> str:
-    """JSON of what the runs of one curve share: [algo, env, hyperparameters and budget]."""
-    config = read_json(run / "config.json", error=ConfigError)
-    try:
-        settings = {**config["algo"], "env_steps": config["env_steps"]}
-        return json.dumps([str(settings.pop("name")), str(config["env"]), settings], sort_keys=True)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{run / 'config.json'}: needs algo (with a name), env and env_steps") from error
+def _facets(found: list[Setting], facet: str) -> dict[str, list[tuple[Setting, str]]]:
+    """Return {what a column of panels shows: its settings with their labels}."""
+    known = {"env": "", **{k: "" for s in found for k in s.values}}
+    if facet and facet not in known:
+        raise ConfigError(unknown("facet", facet, known))
+    split: dict[str, list[Setting]] = {}
+    for one in found:
+        value = one.env if facet == "env" else f"{facet}={one.values.get(facet, 'none')}" if facet else ""
+        split.setdefault(value, []).append(one)
+    if len(split) == 1:
+        split = {"": found}
+    return {name: list(zip(part, labels(part), strict=True)) for name, part in split.items()}
 
 
-def _labels(heads: list[list[Any]]) -> list[str]:
-    """The algorithm, the environment if they differ, and the settings in which its equals here differ."""
-    labels, several = [], any(head[1] != heads[0][1] for head in heads)
-    for name, env, settings in heads:
-        equals = [other for *pair, other in heads if pair == [name, env]]
-        apart = [f"{k}={v}" for k, v in settings.items() if any(k not in o or o[k] != v for o in equals)]
-        labels.append(", ".join([name, *[env] * several, *apart]))
-    return labels
+def curve(
+    setting: Setting,
+    label: str,
+    metric: str,
+    x: str,
+    smooth: int = 1,
+    statistic: Any = np.mean,
+    most: int = MAX_POINTS,
+) -> Curve:
+    """Return a metric's curve of one setting, thinned to `most` points, with its band."""
+    found = list(series(setting, metric, x, smooth).values())
+    grid = np.unique(np.concatenate([at for at, _ in found]))
+    seeds = np.stack([np.interp(grid, at, values, left=np.nan, right=np.nan) for at, values in found])
+    value = _over_seeds(seeds, statistic)
+    kept = thinned(value, most)
+    seeds = seeds[:, kept]
+    stats = np.stack([value[kept], *bootstrap_band(seeds, statistic)])
+    lost = len({seed for run in setting.runs for seed in diverged(run)})
+    return Curve(
+        " + ".join(run.resolve().name for run in setting.runs), label, grid[kept], seeds, stats, lost
+    )
 
 
-def _series(group: list[Path], metric: str, x: str, smooth: int) -> list[np.ndarray]:
-    """Per seed with a value [2, points], x and value. A repeated seed is no new experiment: counted once."""
-    series: dict[float, np.ndarray] = {}
-    tables = [(run, load_metrics(run)) for run in group]
-    for run, columns in tables:
-        if metric not in (known := [name for name in columns if name not in INDEX]):
-            raise ConfigError(f"{run}: {unknown('metric', metric, known)}")
-    for run, columns, seed in [(*t, seed) for t in tables for seed in np.unique(t[1]["seed"])]:
-        rows = columns["seed"] == seed
-        points = _clean(columns[x][rows], columns[metric][rows], smooth)
-        if seed in series or points.size == 0:
-            problem = "given twice, counted once" if points.size else f"has no finite {metric}, left out"
-            warnings.warn(f"{run}: seed {seed:.0f} {problem}", stacklevel=3)
-        else:
-            series[seed] = points
-    if not series:
-        raise ConfigError(f"{group[0]}: {metric} has no finite value yet, so there is nothing to plot")
-    return list(series.values())
+def _over_seeds(seeds: np.ndarray, statistic: Any) -> np.ndarray:
+    """Return the statistic of those seeds that have a value, at each point."""
+    value = np.empty(seeds.shape[1])
+    whole = np.isfinite(seeds).all(0)
+    value[whole] = statistic(seeds[:, whole], axis=0)
+    value[~whole] = [statistic(p[np.isfinite(p)]) for p in seeds[:, ~whole].T]
+    return value
 
 
-def _clean(at: np.ndarray, values: np.ndarray, smooth: int) -> np.ndarray:
-    """One seed by rising x (of equal x the last row), blanks filled forward, then the trailing mean."""
-    at, first = np.unique(at[::-1], return_index=True)
-    values = values[::-1][first]
-    last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
-    at, values = at[last >= 0], values[last[last >= 0]]
-    return np.array([at, [values[max(0, i - smooth) : i].mean() for i in range(1, len(at) + 1)]])
-
-
-def _curve(label: str, group: list[Path], series: list[np.ndarray], stat: Any, most: int) -> _Curve:
-    grid = np.unique(np.concatenate([at for at, _ in series]))
-    grid = grid[np.linspace(0, len(grid) - 1, min(len(grid), most)).round().astype(int)]
-    seeds = np.stack([np.interp(grid, at, values, left=np.nan, right=np.nan) for at, values in series])
-    stats = np.stack([[stat(p[np.isfinite(p)]) for p in seeds.T], *bootstrap_band(seeds, stat)])
-    return _Curve(" + ".join(run.resolve().name for run in group), label, grid, seeds, stats)
-
-
-def _draw(curves: list[_Curve], statistic: str, texts: dict[str, str]) -> Figure:
-    sizes = [(c.label, len(c.seeds)) for c in curves]
-    labels = [f"{label} ({n} seed{'s' * (n > 1)}{', no interval under 3' * (n < 3)})" for label, n in sizes]
-    columns = 2 if len(labels) > 2 and max(map(len, labels)) <= 42 else 1
-    height = 4 + 0.17 * max(0, sum(1 + len(label) // 90 for label in labels) / columns - 4)
-    figure = Figure(figsize=(6.4, height), dpi=150, layout="constrained")
-    axes = figure.add_subplot(**texts)
-    for c, label in zip(curves, labels, strict=True):
-        (line,) = axes.plot(c.x, c.stats[0], lw=1.6, marker="o" * (len(c.x) == 1), label=fill(label, 90))
+def draw(axes: Axes, curves: Sequence[Curve], looks: dict[str, dict[str, Any]]) -> None:
+    """Draw curves with their bands; under three seeds each seed as a thin line."""
+    for c in curves:
+        look = looks[c.label]
+        axes.plot(c.x, c.stats[0], lw=1.6, marker="o" * (len(c.x) == 1), **look)
         if len(c.seeds) < MIN_RUNS:
-            axes.plot(c.x, c.seeds.T, color=line.get_color(), ls=line.get_linestyle(), lw=0.7, alpha=0.6)
+            axes.plot(c.x, c.seeds.T, lw=0.7, alpha=0.6, **look)
         else:
-            axes.fill_between(c.x, *c.stats[1:], color=line.get_color(), alpha=0.2, lw=0)
-    axes.xaxis.set_major_formatter(_compact)
-    axes.yaxis.set_major_formatter(_compact)
-    band = " over seeds" + "; band: pointwise 95% bootstrap interval" * any(n >= MIN_RUNS for _, n in sizes)
-    figure.legend(loc="outside lower center", title=statistic.replace("iqm", "IQM") + band, ncols=columns)
+            axes.fill_between(c.x, *c.stats[1:], color=look["color"], alpha=0.2, lw=0)
+    axes.xaxis.set_major_formatter(compact)
+    axes.yaxis.set_major_formatter(compact)
+
+
+def legend(curves: Sequence[Curve]) -> dict[str, str]:
+    """Return {label: its text in the legend}, with how many seeds it has in all panels, and how many diverged."""
+    texts = {}
+    for label in dict.fromkeys(c.label for c in curves):
+        sizes = sorted({len(c.seeds) for c in curves if c.label == label})
+        n = "–".join(map(str, sizes[:: max(1, len(sizes) - 1)])) + f" seed{'s' * (sizes[-1] > 1)}"
+        lost = max(c.diverged for c in curves if c.label == label)
+        rest = f", {lost} diverged" * (lost > 0) + ", no interval under 3" * (sizes[0] < MIN_RUNS)
+        texts[label] = f"{label} ({n}{rest})"
+    return texts
+
+
+def _figure(panels: list[Panel], facets: int, statistic: str, texts: dict[str, str], title: str) -> Figure:
+    curves = [c for panel in panels for c in panel.curves]
+    named, looks = legend(curves), lines([c.label for c in curves])
+    wide = facets if facets > 1 and len(panels) > facets else min(WIDE, len(panels))
+    columns = 2 if len(named) > 2 and max(map(len, named.values())) <= 42 else 1
+    below = 0.17 * max(0, sum(1 + len(text) // 90 for text in named.values()) / columns - 4)
+    high = -(-len(panels) // wide)
+    size = (6.4, 4 + below) if len(panels) == 1 else (max(6.4, 3.4 * wide), 2.6 * high + 1 + below)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    grid = figure.subplots(high, wide, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        draw(axes, panel.curves, looks)
+        axes.set(xlabel=texts["x"], ylabel=panel.metric + texts["y"], title=panel.facet)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    if len(panels) == 1:
+        grid[0, 0].set_title(title)
+    elif title:
+        figure.suptitle(title)
+    handles = [Line2D([], [], lw=1.6, label=fill(text, 90), **looks[name]) for name, text in named.items()]
+    many = any(len(c.seeds) >= MIN_RUNS for c in curves)
+    band = " over seeds" + "; band: pointwise 95% bootstrap interval" * many
+    about = statistic.replace("iqm", "IQM") + band
+    figure.legend(handles=handles, loc="outside lower center", title=about, ncols=columns)
     return figure
 
 
-def _compact(value: float, _: float) -> str:  # a tick label: 50k, 1.5M, −0.25 with a true minus sign
-    scale, unit = next((s for s in [(1e9, "G"), (1e6, "M"), (1e3, "k")] if abs(value) >= s[0]), (1.0, ""))
-    return f"{value / scale:.10g}{unit}".replace("-", "−")
-
-
-def pictures(figure: Figure) -> dict[str, bytes]:
-    """The figure as .png and .svg, drawn in our style; the same figure gives the same bytes."""
-    svg, png, small = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-        figure.savefig(png, format="png")
-    palette = Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the size
-    palette.save(small, "png", optimize=True, dpi=(150, 150))
-    return {".png": small.getvalue(), ".svg": svg.getvalue()}
-
-
-def _write(out: Path, figure: Figure, curves: list[_Curve], x: str) -> list[Path]:
+def _csv(panels: list[Panel], x: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "label", x, "value", "low", "high", "n_seeds"])
-    for c in curves:
-        for row in zip(c.x, *c.stats, np.isfinite(c.seeds).sum(0), strict=True):
-            writer.writerow([c.runs, c.label, *("" if np.isnan(v) else f"{v:.12g}" for v in row)])
-    out = out / "curve" if out.is_dir() else out
-    stem = out.stem if out.suffix.lower() in (".png", ".svg", ".csv", ".pdf", ".jpg") else out.name
-    contents = pictures(figure) | {".csv": text.getvalue().encode()}
-    for suffix, data in contents.items():
-        write_atomic(out.with_name(stem + suffix), data)
-    return [out.with_name(stem + suffix) for suffix in contents]
+    several = len(panels) > 1
+    writer.writerow(["run", "label", *["metric", "facet"] * several, x, "value", "low", "high", "n_seeds"])
+    for panel in panels:
+        for c in panel.curves:
+            head = [c.runs, c.label, *[panel.metric, panel.facet] * several]
+            for row in zip(c.x, *c.stats, np.isfinite(c.seeds).sum(0), strict=True):
+                writer.writerow([*head, *("" if np.isnan(v) else f"{v:.12g}" for v in row)])
+    return text.getvalue()

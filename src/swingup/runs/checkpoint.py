@@ -1,4 +1,4 @@
-"""Checkpoints: an exact and verified copy of a training state. Loading one never runs code.
+"""A checkpoint is an exact and verified copy of a training state. Loading one never runs code.
 
     DIR/step-000000012345/tensors.safetensors   every array, named by its path in the tree
     DIR/step-000000012345/manifest.json         names, shapes, dtypes, SHA-256 and the caller's `meta`
@@ -14,7 +14,7 @@ import json
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +90,7 @@ def _named(tree: Any) -> dict[str, Any]:
 
 
 def _to_host(state: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Every leaf as a NumPy array, a typed PRNG key as its data; and the generators of the keys."""
+    """Return every leaf as a NumPy array, a typed PRNG key as its data; and the generators of the keys."""
     arrays, keys = {}, {}
     for name, leaf in _named(state).items():
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -104,7 +104,7 @@ def _to_host(state: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _manifest(step: int, arrays: dict[str, np.ndarray], keys: dict, file: dict, meta: dict) -> dict[str, Any]:
-    """All that is known of a checkpoint, and under `sha256` the hash of all the rest."""
+    """Return all that is known of a checkpoint, and under `sha256` the hash of all the rest."""
     specs = {
         name: {"shape": list(x.shape), "dtype": x.dtype.name, "sha256": files.sha256(files.raw(x))}
         for name, x in arrays.items()
@@ -116,28 +116,59 @@ def _manifest(step: int, arrays: dict[str, np.ndarray], keys: dict, file: dict, 
 
 
 def _holds(path: Path, manifest: dict) -> bool:
-    """Whether `path` already is an undamaged checkpoint with this very content."""
+    """Say whether `path` already is an undamaged checkpoint with this very content."""
     with contextlib.suppress(CheckpointError):
         return read(path)[1] == manifest
     return False
 
 
+class Found(NamedTuple):
+    """A checkpoint was found: it is undamaged."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]  # by name, PRNG keys as their data
+    manifest: dict[str, Any]
+
+
+def newest(directory: str | Path, step: int | None = None) -> Found:
+    """Find the newest undamaged checkpoint, or that of `step`; it warns and raises as `load` does."""
+    published, damaged = _published(Path(directory)), []
+    for path in published:
+        if step is None or path.stem == f"step-{step:012d}":
+            try:
+                arrays, manifest = read(path)
+            except CheckpointError as error:
+                damaged.append(str(error))
+                continue
+            if damaged:
+                warnings.warn(f"{'; '.join(damaged)}; using {path.name}", CheckpointWarning, stacklevel=3)
+            return Found(path, arrays, manifest)
+    what = "checkpoint" if step is None else f"checkpoint of step {step}"
+    why = "; ".join(damaged) or f"found {', '.join(path.name for path in published) or 'none'}"
+    raise CheckpointError(f"no usable {what} in {directory}: {why}")
+
+
 def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[Any, dict]:
-    """The newest undamaged state (or that of `step`) and its manifest; `like` is `jax.eval_shape(init, ...)`.
+    """Load the newest undamaged state (or that of `step`) and its manifest; `like` is `jax.eval_shape(init, ...)`.
 
     The manifest's `extra` holds the further arrays of `save`, by name. The leaves are JAX arrays, except where
     `like` has NumPy arrays or JAX has 64 bits switched off.
     Warns with CheckpointWarning if a newer checkpoint is damaged. Raises CheckpointError if there is none to
     use, or its names, shapes or dtypes are not those of `like`; TypeError if `like` has a leaf without these.
     """
+    return fitted(newest(directory, step), like)
+
+
+def fitted(found: Found, like: Any) -> tuple[Any, dict]:
+    """Return what `load` does, of a checkpoint that was found."""
     wanted = _named(like)
-    path, arrays, manifest = _newest(Path(directory), step)
+    path, arrays, manifest = found.path, dict(found.arrays), found.manifest
     extra = {n.removeprefix(EXTRA): arrays.pop(n) for n in list(arrays) if n.startswith(EXTRA)}
     try:
-        found = {name: _place(x, manifest["keys"].get(name), wanted.get(name)) for name, x in arrays.items()}
+        placed = {name: _place(x, manifest["keys"].get(name), wanted.get(name)) for name, x in arrays.items()}
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: a PRNG key of unknown kind or size") from error
-    ours, theirs = ({n: f"{x.dtype}{list(x.shape)}" for n, x in tree.items()} for tree in (wanted, found))
+    ours, theirs = ({n: f"{x.dtype}{list(x.shape)}" for n, x in tree.items()} for tree in (wanted, placed))
     problems = [
         f"{name!r:.200}: expected {ours.get(name, 'nothing')}, found {theirs.get(name, 'nothing')}"
         for name in {**ours, **theirs}
@@ -146,7 +177,7 @@ def load(directory: str | Path, like: Any, *, step: int | None = None) -> tuple[
     if problems:
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise CheckpointError(f"{path} does not fit this run: {'; '.join(problems[:4])}{more}")
-    tree = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])
+    tree = jax.tree.unflatten(jax.tree.structure(like), [placed[name] for name in wanted])
     return tree, {**manifest, "extra": extra}
 
 
@@ -158,12 +189,12 @@ def _place(array: Any, impl: str | None, leaf: Any) -> Any:
 
 
 def latest(directory: str | Path) -> Path | None:
-    """The newest published checkpoint, not verified, or None. Raises CheckpointError if it cannot look."""
+    """Return the newest published checkpoint, not verified, or None. Raises CheckpointError if it cannot look."""
     return next(iter(_published(Path(directory))), None)
 
 
 def verify(directory: str | Path) -> list[int]:
-    """The steps here, oldest first. Raises CheckpointError if one is damaged or there is none."""
+    """Return the steps here, oldest first. Raises CheckpointError if one is damaged or there is none."""
     steps = {read(path)[1]["step"] for path in _published(Path(directory))}
     if not steps:
         raise CheckpointError(f"no checkpoint in {directory}")
@@ -171,15 +202,15 @@ def verify(directory: str | Path) -> list[int]:
 
 
 def digest(directory: str | Path) -> str:
-    """SHA-256 over name, dtype, shape and bytes of every array, by name; warns and raises as `load` does."""
+    """Return SHA-256 over name, dtype, shape and bytes of every array, by name; it warns and raises as `load` does."""
     parts = []
-    for name, array in sorted(_newest(Path(directory), None)[1].items()):
+    for name, array in sorted(newest(directory).arrays.items()):
         parts += [json.dumps([name, array.dtype.name, array.shape]).encode(), files.raw(array)]
     return files.sha256(*parts)
 
 
 def _published(directory: Path) -> list[Path]:
-    """All that is named like a checkpoint, newest step first."""
+    """List all that is named like a checkpoint, newest step first."""
     try:
         found = [path for path in directory.iterdir() if NAME.fullmatch(path.name)]
     except FileNotFoundError:
@@ -189,25 +220,8 @@ def _published(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.stem, not path.suffix), reverse=True)
 
 
-def _newest(directory: Path, step: int | None) -> tuple[Path, dict[str, np.ndarray], dict]:
-    published, damaged = _published(directory), []
-    for path in published:
-        if step is None or path.stem == f"step-{step:012d}":
-            try:
-                arrays, manifest = read(path)
-            except CheckpointError as error:
-                damaged.append(str(error))
-                continue
-            if damaged:
-                warnings.warn(f"{'; '.join(damaged)}; using {path.name}", CheckpointWarning, stacklevel=3)
-            return path, arrays, manifest
-    what = "checkpoint" if step is None else f"checkpoint of step {step}"
-    why = "; ".join(damaged) or f"found {', '.join(path.name for path in published) or 'none'}"
-    raise CheckpointError(f"no usable {what} in {directory}: {why}")
-
-
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """The arrays (PRNG keys as their data) and the manifest of one checkpoint, everything verified.
+    """Return the arrays (PRNG keys as their data) and the manifest of one checkpoint, everything verified.
 
     Raises CheckpointError for all that is missing, damaged or malicious; takes at most about twice the memory
     of the file.

@@ -15,7 +15,9 @@ except ImportError:  # Windows
 
 
 def write_new(path: Path, data: bytes, fs: files.Fs = files.FS) -> None:
-    """`write_atomic` for a file that must not exist: of two processes one succeeds. Raises FileExistsError."""
+    """Do what `write_atomic` does for a file that must not exist yet: one of two processes succeeds. Raises
+    FileExistsError.
+    """
     temporary = files.hidden(path)
     try:
         fs.write(temporary, [data])

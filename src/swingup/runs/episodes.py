@@ -1,4 +1,6 @@
-"""Whole episodes for all seeds at once, one in each environment: `episodes.evaluate` in pieces that can be stopped."""
+"""Whole episodes are played for all seeds at once, one in each environment: `episodes.evaluate` in pieces that can be
+stopped.
+"""
 
 import time
 from collections.abc import Callable
@@ -31,7 +33,7 @@ def on_host(
     greedy: bool = True,
     watch: Watch = lambda env_steps, running: None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`episodes.evaluate` for all seeds at once: returns, lengths and which were cut, [S, N], one episode each.
+    """Do what `episodes.evaluate` does for all seeds at once: return returns, lengths and which were cut, [S, N].
 
     Actions are greedy, or drawn from the policy. `watch` is called after every env step with how many there were
     and which episodes go on; it may raise to stop.
@@ -49,7 +51,9 @@ def on_host(
         return k_env, () if greedy else (draw(k_act),)
 
     env_state, obs = all_.reset(k_reset)
-    memory = jax.tree.map(lambda x: np.broadcast_to(x, (seeds, *x.shape)), algo.start_memory(per_seed))
+    memory = jax.tree.map(
+        lambda x: np.broadcast_to(x, (seeds, *x.shape)), algo.start_memory(env.action_space, per_seed)
+    )
     returns, lengths = np.zeros((seeds, per_seed), np.float32), np.zeros((seeds, per_seed), np.int32)
     running, t = np.ones((seeds, per_seed), bool), 0
     while running.any() and (limit is None or t < limit):
@@ -76,7 +80,7 @@ def on_device(
     greedy: bool = True,
     watch: Watch = lambda env_steps, running: None,
 ) -> tuple[np.ndarray, ...]:
-    """`on_host` for environments that can be compiled, in slices between which `watch` is called."""
+    """Do what `on_host` does for environments that can be compiled, in slices between which `watch` is called."""
     mesh, most = parallel.mesh_of(len(keys)), 2**31 - 1 if limit is None else limit
     keys, playing = _first(algo, keys, env=env, mesh=mesh)
     until, n = 0, 1000
@@ -94,7 +98,7 @@ def on_device(
 def _first(algo: Algorithm, keys: Array, *, env: VecEnv, mesh: Any) -> tuple[Array, episodes.Playing]:
     def one(key):
         k_reset, k_run = jax.random.split(key)
-        return k_run, episodes.first_episodes(env, k_reset, algo.start_memory(env.num_envs))
+        return k_run, episodes.first_episodes(env, k_reset, algo.start_memory(env.action_space, env.num_envs))
 
     return parallel.shard(lambda algo, keys: jax.vmap(one)(keys), algo, mesh)(algo, keys)
 

@@ -1,13 +1,12 @@
-"""Evaluation: whole episodes of trained agents, in environments that training never touches.
+"""Trained agents are evaluated by whole episodes, in environments that training never touches.
 
 These are opened before training, from the id or the constructor, or as copies of an object. So what cannot be
 evaluated is refused before anything is trained, and no environment has two users.
 """
 
 import math
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,15 +15,19 @@ import jax
 import numpy as np
 from jax import Array
 
-from swingup.envs import canonical, is_vec, opened
+from swingup.envs import canonical, is_game, make, opened
 from swingup.envs import on_host as lives_on_host
-from swingup.errors import ConfigError, NonFiniteError
+from swingup.envs.adapters.identify import fixed_size, is_vec
+from swingup.envs.games import game_of, judged
+from swingup.errors import ConfigError, NonFinite, NonFiniteError
 from swingup.protocols import VecEnv
+from swingup.runs.block import Trainable
 from swingup.runs.episodes import on_device, on_host
-from swingup.runs.experiment import Experiment
-from swingup.training import driver
+from swingup.training import driver, parallel
+from swingup.training.finite import stop
 from swingup.types import State
 
+EVALUATED = 20  # episodes of an evaluation in training, and with the policy's noise at the end, at most
 HOST_ENVS = 10  # of one seed, to evaluate in
 UNENDED = 10_000  # env steps after which episodes are cut if none ended in training
 LONG = 100_000  # env steps after which an evaluation without a limit says that it goes on
@@ -35,17 +38,17 @@ class EvaluationWarning(UserWarning):
 
 
 class Episodes(NamedTuple):
-    """What an evaluation saw; every field is [S, episodes]."""
+    """These are the episodes of an evaluation; every field is [S, episodes]."""
 
-    returns: np.ndarray  # undiscounted, of raw rewards
+    returns: np.ndarray  # undiscounted, of raw rewards; NaN of a seed that has diverged
     lengths: np.ndarray  # in env steps
     cut: np.ndarray  # did the limit end it? Its return is what it had by then
 
 
 class Evaluator:
-    """The environments to evaluate an experiment in; `size` of them for each seed on the host."""
+    """An evaluator has the environments to evaluate an experiment in; `size` of them for each seed on the host."""
 
-    def __init__(self, experiment: Experiment, env: VecEnv, size: int, stack: ExitStack):
+    def __init__(self, experiment: Trainable, env: VecEnv, size: int, stack: ExitStack):
         self.experiment, self.algo, self.size = experiment, experiment.resolved(), size
         self._envs, self._stack = {size: env}, stack
 
@@ -57,23 +60,41 @@ class Evaluator:
         *,
         greedy: bool = True,
         pause: Callable[[], None] = lambda: None,
+        without: Collection[int] = (),
+        diverged: Callable[[NonFiniteError], None] = stop,
     ) -> Episodes:
-        """Episodes of every seed's policy. `purpose` names the evaluation: each has random numbers of its own.
+        """Play episodes of every seed's policy. `purpose` names the evaluation: each has random numbers of its own.
 
-        `pause` is called now and then, and may raise to stop. Warns with `EvaluationWarning` where an episode was
-        cut or does not end. Raises `NonFiniteError` for a return that is no number.
+        `pause` is called now and then, and may raise to stop. The rows `without` have diverged: they do not play, and
+        have the return NaN. `diverged` is called with the error of each other row that has a return which is no
+        number: it raises, or the row has NaN as well. Warns with `EvaluationWarning` where an episode was cut or does
+        not end.
         """
         limit, env = limit_of(self.experiment, state), self._sized(episodes)
         keys = driver.root_keys(self.experiment.seeds, purpose)
-        one = partial(on_device if env.jittable else on_host, self.algo, env, state.learner)
+        live = np.setdiff1d(np.arange(len(keys)), list(without))
+        if not live.size:
+            nothing = np.zeros((len(keys), episodes))
+            return Episodes(np.full_like(nothing, np.nan), nothing.astype(np.int32), nothing > 0)
+        learner = _living(self.algo.acting(state.learner), live, len(keys))
+        one = partial(on_device if env.jittable else on_host, self.algo, env, learner)
         size = self.size if env.stateful else env.num_envs
         rounds = [
             one(_folded(keys, i), limit=limit, greedy=greedy, watch=_Watch(limit, pause))
             for i in range(math.ceil(episodes / size))
         ]
-        played = Episodes(*(np.concatenate(x, 1)[:, :episodes] for x in zip(*rounds, strict=True)))
-        if not np.isfinite(played.returns).all():
-            raise NonFiniteError("a NaN or infinite return in an evaluation: check the environment's rewards")
+        returns, lengths, cut = (np.concatenate(x, 1)[:, :episodes] for x in zip(*rounds, strict=True))
+        dead = np.ones(len(keys), bool)
+        dead[live] = False
+        played = Episodes(
+            np.where(dead[:, None], np.nan, returns),
+            np.where(dead[:, None], 0, lengths),
+            cut & ~dead[:, None],
+        )
+        for row in live[~np.isfinite(returns[live]).all(1)].tolist():
+            text = "a NaN or infinite return in an evaluation: check the environment's rewards"
+            diverged(NonFiniteError(text, NonFinite("eval/return", row)))
+            played.returns[row] = np.nan
         if played.cut.any():
             text = f"{played.cut.sum()} of {played.cut.size} episodes of the evaluation were cut after {limit:,} env "
             text += "steps and count with their return so far: eval_limit (--eval-limit) sets where"
@@ -81,7 +102,7 @@ class Evaluator:
         return played
 
     def _sized(self, episodes: int) -> VecEnv:
-        """As many environments as episodes on the device, where they cost nothing; else those that are open."""
+        """Return as many environments as episodes on the device, where they cost nothing; else those that are open."""
         size = evaluation_size(self.experiment, episodes)
         opened_ = self._envs[self.size]
         if opened_.stateful:
@@ -92,9 +113,18 @@ class Evaluator:
         return self._envs[size]
 
 
+def _living(learner: Any, live: np.ndarray, seeds: int) -> Any:
+    """Put a live row's learner in the place of each other one: an episode of one that diverged might never end."""
+    if live.size == seeds:
+        return learner
+    rows = np.full(seeds, live[0])
+    rows[live] = live
+    return parallel.place(jax.tree.map(lambda x: x[rows], learner), parallel.mesh_of(seeds))
+
+
 @contextmanager
-def evaluator(experiment: Experiment, training: VecEnv | None = None) -> Iterator[Evaluator]:
-    """An `Evaluator` whose environments are closed at the end.
+def evaluator(experiment: Trainable, training: VecEnv | None = None) -> Iterator[Evaluator]:
+    """Make an `Evaluator` whose environments are closed at the end.
 
     Where no others can be had than those of `training`, they serve, unless training still needs them: then
     `ConfigError` says now what to do.
@@ -112,19 +142,14 @@ def evaluator(experiment: Experiment, training: VecEnv | None = None) -> Iterato
         yield Evaluator(experiment, env, size, stack)
 
 
-def evaluation_size(experiment: Experiment, episodes: int) -> int:
-    """How many environments of a seed are played at once for so many episodes; the rest follows in rounds."""
+def evaluation_size(experiment: Trainable, episodes: int) -> int:
+    """Return how many environments of a seed are played at once for a number of episodes; the rest follows in
+    rounds.
+    """
     env = experiment.env
     if (size := fixed_size(env)) is not None:
         return size // (len(experiment.seeds) if seeds_apart(env) else 1)
     return min(episodes, HOST_ENVS if lives_on_host(env) else episodes)
-
-
-def fixed_size(env: Any) -> int | None:
-    """How many environments an object is, None if as many as are wanted can be made."""
-    gymnasium = sys.modules.get("gymnasium")
-    vector = gymnasium is not None and isinstance(env, gymnasium.vector.VectorEnv)
-    return env.num_envs if vector or is_vec(env) else None
 
 
 def seeds_apart(env: Any) -> bool:
@@ -133,7 +158,16 @@ def seeds_apart(env: Any) -> bool:
 
 
 def full_games(env: Any) -> Any:
-    """An id without `episodic_life`: Atari may be trained on lives, and is judged by whole games."""
+    """Return what an environment is judged in.
+
+    An id loses `episodic_life`, because Atari may be trained on lives and is judged by whole games. A game for two,
+    in which an agent has met itself, gets an opponent that never changes (`games.judged`).
+    """
+    if is_game(env):
+        versus = judged(game_of(env if is_vec(env) else make(env, 1)))
+        return (
+            f"{canonical(env)}{'&' if '?' in env else '?'}{versus.option}" if isinstance(env, str) else versus
+        )
     if not isinstance(env, str):
         return env
     name, _, options = canonical(env).partition("?")
@@ -141,8 +175,10 @@ def full_games(env: Any) -> Any:
     return name + ("?" + "&".join(kept) if kept else "")
 
 
-def limit_of(experiment: Experiment, state: State) -> int | None:
-    """Env steps after which an episode is cut; None where episodes end by themselves, as some did in training."""
+def limit_of(experiment: Trainable, state: State) -> int | None:
+    """Return the env steps after which an episode is cut; None where episodes end by themselves, as some did in
+    training.
+    """
     if experiment.eval_limit is not None:
         return experiment.eval_limit
     return None if np.any(np.asarray(state.actor.recent.count) > 0) else UNENDED

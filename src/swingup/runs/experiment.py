@@ -1,4 +1,4 @@
-"""What determines a run, as a value and as the file config.json in the run's directory."""
+"""An experiment determines a run, and is kept in the file config.json in the run's directory."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from swingup import files, ranges
-from swingup.envs import identity
+from swingup.envs import check_players, identity
 from swingup.errors import ConfigError, OutputError, unknown
 from swingup.protocols import env_steps
 from swingup.ranges import Count, Seed, Whole, parts, plain, settle
@@ -27,7 +27,7 @@ LOG_POINTS, CHECKPOINTS = 100, 20  # per run, unless set
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that determines a run."""
+    """An experiment is all that determines a run."""
 
     algo: Any
     env: Any  # an id, or an environment object
@@ -42,6 +42,7 @@ class Experiment:
 
     def __post_init__(self):
         settle(self)
+        check_players(self.algo, self.env)
         if self.env_steps <= env_steps(self.algo, 0):
             raise ConfigError(
                 f"env_steps={self.env_steps} would end in the warm-up of {env_steps(self.algo, 0)} env steps: "
@@ -49,11 +50,10 @@ class Experiment:
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds must be distinct, not {list(self.seeds)}")
-        for f in dataclasses.fields(self.algo):
-            value = getattr(self.algo, f.name)
+        for name, value in ranges.values(self.algo).items():
             if isinstance(value, np.ndarray) and len(value) != len(self.seeds):
                 raise ConfigError(
-                    f"{f.name} has {len(value)} values for {len(self.seeds)} seeds; give one per seed"
+                    f"{name} has {len(value)} values for {len(self.seeds)} seeds; give one per seed"
                 )
 
     @property
@@ -66,13 +66,13 @@ class Experiment:
 
     @property
     def checkpoint_every(self) -> int:
-        """A multiple of the logging interval, so that checkpoints fall on log points."""
+        """Return a multiple of the logging interval, so that checkpoints fall on log points."""
         every = self.checkpoint_interval or max(1, self.iterations // CHECKPOINTS)
         return every if self.checkpoint_interval else max(1, every // self.log_every) * self.log_every
 
     @cached_property
     def env_name(self) -> str:
-        """What the environment is called in files: its full id, or `custom:` and what tells it from others."""
+        """Return what the environment is called in files: its full id, or `custom:` and what tells it from others."""
         return identity(self.env)
 
     def resolved(self) -> Any:
@@ -88,9 +88,13 @@ class Experiment:
         return algo
 
     def to_json(self) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         algo = settings.to_json(self.algo)
-        return values | {"format": 1, "algo": algo, "env": self.env_name, "seeds": list(self.seeds)}
+        return ranges.values(self) | {
+            "format": 1,
+            "algo": algo,
+            "env": self.env_name,
+            "seeds": list(self.seeds),
+        }
 
     @staticmethod
     def from_json(data: Any, env: Any = None) -> "Experiment":
@@ -122,7 +126,9 @@ class Experiment:
 
 
 def seeds_of(seeds: Any) -> Any:
-    """Which seeds: as they are listed, or 0, 1, ... of a number of them. Raises `ConfigError`."""
+    """Return the seeds in the order in which they are listed, or 0, 1, ... of a number of them. Raises
+    `ConfigError`.
+    """
     try:
         return tuple(seeds)
     except TypeError:  # it is no list of them
@@ -146,10 +152,12 @@ ELSEWHERE = {
     "save_dir": "out",
     "path": "out",
     "progress_bar": "verbose",
+    "callback": "callbacks",
+    "logger": "track",
 }  # other libraries' names of what `swingup.train` takes
 OPTIONS = (
     *("env_steps", "seeds", "out", "episodes", "verbose"),
-    *("log_interval", "checkpoint_interval", "eval_interval", "eval_limit"),
+    *("log_interval", "checkpoint_interval", "eval_interval", "eval_limit", "callbacks", "track"),
 )
 
 
@@ -165,14 +173,16 @@ def misnamed(given: Iterable[str], algo: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that can change a number; of environments on the host if they are used."""
+    """Return the versions of Python and of the packages that can change a number; of environments on the host
+    if used.
+    """
     packages = ["swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy"]
     packages += [p for p in ("gymnasium", "mujoco", "envpool", "ale_py") if p in sys.modules]
     return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
 
 
 def prepare(path: Path) -> Path:
-    """An empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
+    """Make an empty directory for a run. Raises `OutputError` if there is one with a run, or none can be made."""
     path = files.home(path)
     if (path / "config.json").exists():
         raise occupied(path)
@@ -184,7 +194,7 @@ def prepare(path: Path) -> Path:
 
 
 def write_config(experiment: Experiment, path: Path, new: bool = False) -> None:
-    """config.json; a `new` one makes the directory this run's. Raises `OutputError` if another run was faster."""
+    """Write config.json; a `new` one makes the directory this run's. Raises `OutputError` if another run was faster."""
     data = files.to_json(experiment.to_json() | {"versions": versions()})
     if not new:
         files.write_atomic(path / "config.json", data)

@@ -1,4 +1,4 @@
-"""The log of a run: metrics.csv, with one row per seed and log point."""
+"""The log of a run is metrics.csv, with one row per seed and log point."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ HIDDEN = "nonfinite/"  # always zero in a run that goes on
 
 
 class CSVLog:
-    """One row per seed and log point: seed, iteration, env_steps, seconds, then the metrics.
+    """A row is written per seed and log point: seed, iteration, env_steps, seconds, then the metrics.
 
     A chunk may hold several log points; the seconds of those inside it are interpolated.
     Rows are also kept in `rows`. `path` None keeps them in memory only. `window` holds the iterations since
@@ -57,7 +57,7 @@ class CSVLog:
         }
 
     def _rows(self, iteration: int, env_steps: int, seconds: float) -> list[dict[str, float]]:
-        """The window as one row per seed; the next window begins."""
+        """Return the window as one row per seed; the next window begins."""
         values, self.window = summarise(self.window), {}
         heads = [(seed, iteration, env_steps, seconds) for seed in self.seeds]
         return [
@@ -67,6 +67,10 @@ class CSVLog:
 
     def _append(self, new: list[dict[str, float]]) -> None:
         first = not self.rows
+        if (
+            self.rows and self.rows[0].keys() != new[0].keys()
+        ):  # a column of a callback that this session has not
+            new = [{name: row.get(name, math.nan) for name in self.rows[0]} for row in new]
         self.rows += new
         if self.path is None:
             return
@@ -84,12 +88,39 @@ class CSVLog:
             files.write_atomic(self.path, to_csv(rows, header=True).encode())
 
 
+class Logs:
+    """The logs of a block are written from the same chunks: each run's has its own rows of the metrics."""
+
+    def __init__(self, logs: list[CSVLog], rows: list[slice]):
+        self.logs, self.rows = logs, rows
+
+    def __call__(self, p: Progress) -> None:
+        for log, rows in zip(self.logs, self.rows, strict=True):
+            log(p._replace(metrics={name: x[rows] for name, x in p.metrics.items()}))
+
+    @property
+    def iteration(self) -> int:
+        """Return how many iterations are logged."""
+        return self.logs[0].iteration
+
+    @property
+    def window(self) -> dict[str, np.ndarray]:
+        """Return the iterations since the last log point, [rows, n]; without the rows that fill a block up."""
+        windows = [log.window for log in self.logs]
+        return {name: np.concatenate([w[name] for w in windows]) for name in windows[0]}
+
+
 def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One number [S] per metric of a window of iterations [S, n]; NaN where nothing was measured.
+    """Return one number [S] per metric of a window of iterations [S, n]; NaN where nothing was measured.
 
     Counts add up, a running average counts by its last value, means over episodes are weighted by how many
     episodes ended, and all else is a mean.
     """
+    with np.errstate(invalid="ignore", over="ignore"):  # a seed that diverged is logged as it is
+        return _summarised(metrics)
+
+
+def _summarised(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     count = metrics["ep/count"]
     out = {}
     for name, x in metrics.items():
@@ -110,7 +141,7 @@ def summarise(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def to_csv(rows: list[dict[str, float]], header: bool) -> str:
-    """Rows as CSV text; an undefined value is a blank. Floats keep the digits that restore them exactly."""
+    """Write rows in CSV; an undefined value is a blank. Floats keep the digits that restore them exactly."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else COLUMNS, lineterminator="\n")
     if header:
@@ -121,7 +152,7 @@ def to_csv(rows: list[dict[str, float]], header: bool) -> str:
 
 
 def from_csv(text: str) -> list[dict[str, float]]:
-    """The inverse of `to_csv`; a torn last line is dropped."""
+    """Undo `to_csv`; a torn last line is dropped."""
     rows = []
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
         integers = {n: int(row[n]) for n in COLUMNS[:3]}
@@ -131,7 +162,7 @@ def from_csv(text: str) -> list[dict[str, float]]:
 
 
 def read_rows(path: Path, until: int) -> list[dict[str, float]]:
-    """The rows of metrics.csv up to an iteration. Raises `ConfigError` if the file is damaged."""
+    """Return the rows of metrics.csv up to an iteration. Raises `ConfigError` if the file is damaged."""
     if not (path / "metrics.csv").exists():
         return []
     try:

@@ -1,52 +1,69 @@
-"""What can be known of a run without playing: its spaces, and the shapes of its training state."""
+"""The spaces of a run, and the shapes of its training state, can be known without playing."""
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax import Array
 
 from swingup.envs import make, opened
 from swingup.envs.adapters.host import joined
+from swingup.envs.adapters.identify import fixed_size
 from swingup.errors import ConfigError
-from swingup.protocols import VecEnv
-from swingup.runs.evaluation import fixed_size, seeds_apart
-from swingup.runs.experiment import Experiment
+from swingup.protocols import GoalReward, KnownEnd, KnownReward, VecEnv
+from swingup.runs.block import Trainable
+from swingup.runs.evaluation import seeds_apart
 from swingup.spaces import Box, Space
 from swingup.training import driver
-from swingup.types import State
+from swingup.types import EnvState, State
 
 
 @dataclass(frozen=True)
 class Outline(VecEnv):
-    """What `init` reads of environments that hold their state; nothing is open."""
+    """An outline has what `init` reads of environments that hold their state; nothing is open."""
 
     name: str
     num_envs: int
     observation_space: Space
     action_space: Space
-    goal_reward: Any
+    goal_reward: GoalReward | None
+    known_reward: KnownReward | None
+    known_end: KnownEnd | None
     stacked: bool
+    masked: bool
     jittable: bool = False
     stateful: bool = True
-    mdp: Any = None
+
+    def reset(self, key: Array) -> NoReturn:
+        raise TypeError(f"{self.name} is an outline, and plays nothing")
+
+    def draw(self, key: Array, num_steps: int) -> NoReturn:
+        raise TypeError(f"{self.name} is an outline, and plays nothing")
+
+    def step(self, state: EnvState, action: Array, noise: Any) -> NoReturn:
+        raise TypeError(f"{self.name} is an outline, and plays nothing")
 
 
-def outline(experiment: Experiment) -> Any:
-    """One seed's environments as `init` sees them. On the host one is opened and closed; none is reset or stepped."""
+def outline(experiment: Trainable, masked: bool = False) -> VecEnv:
+    """One seed's environments as `init` sees them. On the host one is opened and closed; none is reset or stepped.
+
+    So it cannot be seen whether those on the host forbid actions at times: `masked` says it.
+    """
     count = experiment.algo.num_envs
     if not seeds_apart(experiment.env):
         return make(experiment.env, count)
     with opened(experiment.env, fixed_size(experiment.env) or 1) as one:
-        env: Any = one
-        spaces = env.observation_space, env.action_space
-        return Outline(env.name, count, *spaces, env.goal_reward, env.stacked)  # pyright: ignore[reportAbstractUsage]
+        spaces = one.observation_space, one.action_space
+        given = one.goal_reward, one.known_reward, one.known_end
+        return Outline(one.name, count, *spaces, *given, one.stacked, masked)
 
 
-def shapes(experiment: Experiment) -> State:
-    """The shapes and dtypes of the training state, leading axis [S]."""
-    return jax.eval_shape(partial(driver.init, experiment.resolved(), outline(experiment), experiment.seeds))
+def shapes(experiment: Trainable, masked: bool = False) -> State:
+    """Return the shapes and dtypes of the training state, leading axis [S]; `masked` is that of `outline`."""
+    env = outline(experiment, masked)
+    return jax.eval_shape(partial(driver.init, experiment.resolved(), env, experiment.seeds))
 
 
 def as_batch(obs: Any, space: Space) -> tuple[np.ndarray, bool]:
@@ -74,3 +91,10 @@ def as_batch(obs: Any, space: Space) -> tuple[np.ndarray, bool]:
         )
     single = given.shape == space.shape
     return (batch[None] if single else batch), single
+
+
+def allowed(legal: Any, count: int) -> np.ndarray | None:
+    """Give each of `count` observations its legal actions [A], or all of them those of one; None allows all."""
+    return (
+        legal if legal is None else np.broadcast_to(np.asarray(legal, bool), (count, *np.shape(legal)[-1:]))
+    )

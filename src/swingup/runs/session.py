@@ -1,184 +1,232 @@
-"""One session of a run: open and claim everything, train, evaluate, write, close everything."""
+"""One session of a block of runs opens and claims everything, trains, evaluates, writes, and closes everything."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from swingup import files, rollout
-from swingup.algos import name_of
+from swingup import files
 from swingup.envs import opened
-from swingup.errors import ConfigError, EnvironmentFault
-from swingup.protocols import env_steps
-from swingup.runs import checkpoint, claims, settings
-from swingup.runs.evaluation import Episodes, Evaluator, evaluator, full_games, limit_of, seeds_apart
-from swingup.runs.experiment import Experiment, versions, write_config
-from swingup.runs.log import CSVLog, read_rows
-from swingup.training import driver
-from swingup.training.callbacks import Checkpoint, Console, Evaluate, StopOnSignal
+from swingup.errors import ConfigError, EnvironmentFault, NonFiniteError
+from swingup.protocols import VecEnv
+from swingup.runs import claims, outcome
+from swingup.runs.block import Block
+from swingup.runs.evaluation import EVALUATED, Evaluator, evaluator, seeds_apart
+from swingup.runs.experiment import Experiment
+from swingup.runs.log import Logs
+from swingup.runs.logged import introduce
+from swingup.runs.outcome import Outcome
+from swingup.runs.record import Ending, Record, Saved
+from swingup.runs.result import results
+from swingup.tracking import Tracker
+from swingup.tracking.feed import Feeds
+from swingup.training import driver, own
+from swingup.training.callbacks import Checkpoint, Evaluate, StopOnSignal, Stopped
+from swingup.training.own import Halt, Own, StopTraining
 from swingup.types import State
 
-EVALUATED = (
-    20  # episodes of an evaluation during training, and of the final one's with the policy's noise, at most
-)
+
+class Trained(NamedTuple):
+    """A run of a block has finished."""
+
+    experiment: Experiment
+    path: Path | None
+    outcome: Outcome
+    state: State  # its rows, [S]
+    rows: list[dict[str, float]]  # of metrics.csv
+    window: dict[str, np.ndarray]  # the iterations since the last of them, [S, n]
+    result: dict[str, Any]  # the content of result.json
 
 
-class Session:
-    """What is written of a run, and how far it had come before."""
+class Broken(NamedTuple):
+    """The session of a run has ended early."""
 
-    def __init__(self, experiment: Experiment, path: Path | None, manifest: dict[str, Any] | None):
-        self.experiment, self.path, self.clock = experiment, path, driver.Clock()
-        self.done = manifest["step"] if manifest else 0
-        self.seconds = float(manifest["meta"].get("run_seconds", 0.0)) if manifest else 0.0
-        metrics = path / "metrics.csv" if path else None
-        self.log = CSVLog(metrics, experiment.seeds, experiment.log_every, self.seconds)
-        if path and manifest:
-            self.log.restore(read_rows(path, self.done), manifest["extra"])
+    experiment: Experiment
+    path: Path | None
+    outcome: Outcome
+    error: Ending  # the same as an exception
 
-    def claim(self, manifest: dict[str, Any] | None) -> None:
-        """Make the directory this run's. Raises `OutputError` if it is another's."""
-        if self.path and not manifest:
-            write_config(self.experiment, self.path, new=True)
-        elif self.path and manifest and manifest["meta"].get("config") != self.experiment.to_json():
-            write_config(self.experiment, self.path)
 
-    def save(self, p: driver.Progress) -> None:
-        if self.path:
-            seconds = self.seconds + p.clock.run_seconds
-            save_state(self.experiment, self.path, p.state, p.iteration, seconds, self.log.window)
+class Callbacks(NamedTuple):
+    """These are called after each chunk of iterations, from the first line to the last. The order matters."""
 
-    def keep(self, p: driver.Progress | None) -> None:
-        """Log and save what was trained before a fault."""
-        if p is not None and p.iteration > self.log.iteration:
-            self.log(p)
-        if p is not None:
-            self.save(p)
+    evaluate: Evaluate | None  # adds the column eval/return to the metrics, so before they are logged
+    own: Own  # the user's, in their order; they may add columns too
+    log: Logs  # writes rows, and keeps the iterations since the last one, which checkpoints hold
+    checkpoint: Checkpoint  # saves what the log has seen
+    feeds: Feeds  # sends what is new in the log to trackers, and changes nothing
+    console: driver.Callback | None  # shows a line, and changes nothing
+    stop: StopOnSignal  # saves and raises `Stopped`, so after all others have seen the chunk
+    halt: Halt  # saves and raises what the user's have raised, for the same reason
+
+    def present(self) -> list[driver.Callback]:
+        """List those that there are, in their order."""
+        return [callback for callback in self if callback is not None]
+
+
+class Watching(NamedTuple):
+    """A session is watched by these."""
+
+    feeds: Feeds
+    own: Own  # callbacks and schedules
+    console: driver.Callback | None
+    signals: bool  # does the first Ctrl-C save and end it?
 
 
 def execute(
-    experiment: Experiment,
-    path: Path | None,
+    block: Block,
+    paths: Sequence[Path | None],
+    home: Path | None,
     *,
-    state: State | None = None,
-    manifest: dict[str, Any] | None = None,
-    console: Console | None = None,
+    saved: Saved | None = None,
+    console: driver.Callback | None = None,
     signals: bool = False,
-) -> tuple[State, Session, dict[str, Any]]:
-    """Train from `state`, or from the beginning, and evaluate: the state, the session and the result.
+    tolerant: bool = False,
+    track: Sequence[Tracker] = (),
+    callbacks: own.Callbacks = (),
+) -> list[Trained | Broken]:
+    """Train a block from what was saved, or from the beginning; evaluate; write what came of each run.
 
-    What can fail is tried before training: the directory is locked and claimed, all environments are opened. They
-    are closed whatever happens. What was trained before an `EnvironmentFault` is saved. With `signals` the first
-    Ctrl-C saves and raises `Stopped`.
+        block       the runs; a single one is a block of one
+        paths       their directories, or None for each
+        home        the directory of the block's checkpoints: for a block of one run, the run's
+        signals     the first Ctrl-C saves and ends it
+        tolerant    a row that diverges is marked, and the others go on; else it ends all
+        track       trackers of a block of one run
+        callbacks   the user's, which see all rows
+
+    What can fail is tried before training: the directories are locked and claimed, all environments are opened. They
+    are closed whatever happens. How training ends is an outcome, not an exception: also where something is not
+    finite, and where an environment fails, with what was trained before that saved. Trackers have a few seconds at the
+    end, when all is written. Raises `ConfigError` and `OutputError`, and what a callback raises.
     """
-    algo, seeds = experiment.resolved(), experiment.seeds
-    count = algo.num_envs * len(seeds) if seeds_apart(experiment.env) else algo.num_envs
+    if track and len(block.experiments) > 1:
+        raise ConfigError("trackers show one run: send those of a grid with swingup track RUN --to X")
+    record = Record(block, paths, home, saved, tolerant)
+    with Feeds(track) as feeds:
+        return _session(record, saved, Watching(feeds, Own(callbacks), console, signals))
+
+
+def _session(record: Record, saved: Saved | None, watching: Watching) -> list[Trained | Broken]:
     with ExitStack() as stack:
-        if path:
-            stack.enter_context(claims.locked(path))
-        env = stack.enter_context(opened(experiment.env, count))
-        judge = stack.enter_context(evaluator(experiment, training=env))
-        session = Session(experiment, path, manifest)
-        session.claim(manifest)
-        clock, done = session.clock, session.done
-        state = driver.restart(env, state, seeds, done) if state else driver.begin(algo, env, seeds, clock)
-        stop = StopOnSignal(session.save)
-        if signals:
-            stack.enter_context(stop)
-        how: dict[str, Any] = {
-            "done": done,
-            "every": [k for k in (path and experiment.checkpoint_every, experiment.eval_interval) if k],
-            "callbacks": _callbacks(session, judge, console, stop),
-            "clock": clock,
-        }
+        env, judge = _open(record, stack)
+        record.claim(saved, watching.own.columns)
+        stop = StopOnSignal(record.save)
         try:
-            state = driver.run(algo, env, state, experiment.iterations, **how)
-        except EnvironmentFault as fault:
-            session.keep(fault.progress)
+            state = _begin(record, env, saved)
+            if watching.signals:
+                stack.enter_context(stop)
+            about = introduce(record.block.experiments[0], record.paths[0], time.time() - record.seconds)
+            watching.feeds.begin(about, record.log.logs[0].rows)
+            state = _train(record, env, state, _callbacks(record, judge, watching, stop))
+            found = results(record, judge, state, stop.check)
+        except (Stopped, NonFiniteError, EnvironmentFault) as error:
+            if isinstance(error, EnvironmentFault):
+                record.keep(error.progress)
+            ended = _broken(record, error)
+        except ConfigError:
+            record.disclaim()
             raise
-        result = outcome(session, judge, state, stop.check)
-    if path:
-        files.write_json(path / "result.json", result)
-        draw_curve(path)
-    return state, session, result
+        else:
+            ended = _trained(record, state, found)
+        for i, one in enumerate(ended):
+            _write(record, i, one)
+    return ended
 
 
-def _callbacks(session: Session, judge: Evaluator, console: Console | None, stop: StopOnSignal) -> list[Any]:
-    """In an order that matters: an evaluation adds a column before the log writes it, and the stop comes last."""
-    e = session.experiment
+def _broken(record: Record, error: Ending) -> list[Trained | Broken]:
+    runs = enumerate(zip(record.block.experiments, record.paths, strict=True))
+    return [Broken(e, path, record.outcome(i, error), error) for i, (e, path) in runs]
 
-    def returns(state: State, iteration: int) -> np.ndarray:
-        return judge.play(state, f"evaluation {iteration}", EVALUATED).returns
 
+def _trained(record: Record, state: State, found: list[dict[str, Any]]) -> list[Trained | Broken]:
+    runs = zip(record.block.experiments, record.paths, record.log.logs, found, strict=True)
     return [
-        *([Evaluate(returns, e.eval_interval)] if e.eval_interval else []),
-        session.log,
-        Checkpoint(session.save, e.checkpoint_every),
-        *([console] if console else []),
-        stop,
+        Trained(e, path, record.outcome(i, None), record.part(state, i), log.rows, log.window, result)
+        for i, (e, path, log, result) in enumerate(runs)
     ]
 
 
-def outcome(session: Session, judge: Evaluator, state: State, pause: Callable[[], None]) -> dict[str, Any]:
-    """The content of result.json: the final evaluation, speeds, and all that it takes to do it again."""
-    e, clock, path = session.experiment, session.clock, session.path
-    greedy = judge.play(state, "final evaluation", e.episodes, pause=pause)
-    fewer = min(e.episodes, EVALUATED)
-    noisy = judge.play(state, "final evaluation, stochastic", fewer, greedy=False, pause=pause)
-    trained = (e.iterations - session.done) * e.algo.env_steps_per_iteration * len(e.seeds)
-    before = path / "result.json" if path else None
-    rate = round(trained / (clock.run_seconds - clock.warmup_seconds), 1) if trained else None
-    if rate is None and before and before.exists():  # a finished run, resumed: nothing was timed
-        rate = files.read_json(before, error=ConfigError).get("steps_per_second")
-    recent = state.actor.recent
-    filled = np.minimum(np.asarray(recent.count), rollout.RECENT)
-    rings = zip(np.asarray(recent.returns), filled, strict=True)
-    device = jax.devices()[0]
-    evaluation = {"env": e.env_name if not isinstance(e.env, str) else full_games(e.env)} | described(greedy)
-    return {
-        "algo": name_of(e.algo),
-        "env": e.env_name,
-        "env_steps": env_steps(e.algo, e.iterations),
-        "seeds": list(e.seeds),
-        "final_return": greedy.returns.mean(1).tolist(),
-        "train_return": [float(np.mean(ring[:n])) if n else None for ring, n in rings],
-        "steps_per_second": rate,
-        "compile_seconds": round(clock.compile_seconds, 3),
-        "run_seconds": round(session.seconds + clock.run_seconds, 3),
-        **clock.split(),
-        "iterations": e.iterations,
-        "evaluation": evaluation
-        | {"policy": "greedy", "limit": limit_of(e, state), "stochastic": described(noisy, mean=True)},
-        "settings": settings.to_json(e.algo),
-        "device": f"{device.platform}: {device.device_kind}",
-        "versions": versions(),
-        "command": e.command,
-    }
+def _open(record: Record, stack: ExitStack) -> tuple[VecEnv, Evaluator]:
+    """Lock the directories, and open the environments to train in and to evaluate in, until the stack is closed."""
+    e = record.block
+    for path in sorted({path for path in (*record.paths, record.home) if path}):
+        stack.enter_context(claims.locked(path))
+    count = e.algo.num_envs * (len(e.seeds) if seeds_apart(e.env) else 1)
+    env = stack.enter_context(opened(e.env, count))
+    return env, stack.enter_context(evaluator(e, training=env))
 
 
-def described(played: Episodes, mean: bool = False) -> dict[str, Any]:
-    """What result.json tells of an evaluation, per seed, with or without the mean return."""
-    means = {"return": played.returns.mean(1).tolist()} if mean else {}
-    return {
-        "episodes": played.returns.shape[1],
-        **means,
-        "std": played.returns.std(1).tolist(),
-        "length": played.lengths.mean(1).tolist(),
-        "cut": played.cut.sum(1).tolist(),
-    }
+def _begin(record: Record, env: VecEnv, saved: Saved | None) -> State:
+    """Make the state to train from, and reset the environments."""
+    e = record.block
+    if saved:
+        return driver.restart(env, saved.state, e.seeds, record.done)
+    return driver.begin(e.resolved(), env, e.seeds, record.clock)
 
 
-def save_state(e: Experiment, path: Path, state: State, iteration: int, seconds: float, window: dict) -> None:
-    """A checkpoint, with what the log needs to go on: the iterations since its last row."""
-    meta = {"config": e.to_json(), "versions": versions(), "run_seconds": round(seconds, 3)}
-    checkpoint.save(path / "checkpoints", state, step=iteration, meta=meta, extra=window)
+def _callbacks(record: Record, judge: Evaluator, watching: Watching, stop: StopOnSignal) -> Callbacks:
+    """Make the callbacks of this session."""
+    e = record.block
+
+    def returns(state: State, iteration: int) -> np.ndarray:
+        how: dict[str, Any] = {"without": record.diverged, "diverged": record.mark}
+        return judge.play(state, f"evaluation {iteration}", EVALUATED, **how).returns
+
+    return Callbacks(
+        evaluate=Evaluate(returns, e.eval_interval) if e.eval_interval else None,
+        own=watching.own,
+        log=record.log,
+        checkpoint=Checkpoint(record.save, e.checkpoint_every),
+        feeds=watching.feeds,
+        console=watching.console,
+        stop=stop,
+        halt=Halt(watching.own, record.save),
+    )
+
+
+def _train(record: Record, env: VecEnv, state: State, callbacks: Callbacks) -> State:
+    """Train the iterations that are left, or until a callback stops it."""
+    e, theirs = record.block, callbacks.own
+    try:
+        return driver.run(
+            e.resolved(),
+            env,
+            state,
+            e.iterations,
+            done=record.done,
+            every=[k for k in (record.home and e.checkpoint_every, e.eval_interval, *theirs.intervals) if k],
+            callbacks=callbacks.present(),
+            settings=theirs.settings if theirs.schedules else None,
+            clock=record.clock,
+            diverged=record.mark,
+        )
+    except StopTraining as stop:
+        record.early = stop.reason
+        return stop.at().state
+
+
+def _write(record: Record, i: int, ended: Trained | Broken) -> None:
+    """Write what a session leaves in a run's directory, besides what it wrote while it trained: the result at last."""
+    path = ended.path
+    if path is None:
+        return
+    if isinstance(ended, Trained):
+        if path == record.home:
+            draw_curve(path)
+        else:  # its own rows of the block's newest checkpoint
+            record.save_part(ended.state, i)
+    outcome.write(ended.outcome, path)
+    if isinstance(ended, Trained):
+        files.write_json(path / "result.json", ended.result)
 
 
 def draw_curve(path: Path) -> None:
-    """curve.png, .svg and .csv; a run too short to have ended an episode has none."""
+    """Draw curve.png, .svg and .csv; a run too short to have ended an episode has none."""
     from swingup.plots.curves import plot
 
     try:

@@ -1,6 +1,5 @@
-"""Settings as JSON and back: strict, so that a damaged or foreign file is refused with a message."""
+"""Settings become JSON and come back; a damaged or foreign file is refused with a message."""
 
-import dataclasses
 import typing
 from typing import Any
 
@@ -12,18 +11,18 @@ from swingup.errors import ConfigError, unknown
 
 
 def to_json(algo: Any) -> dict[str, Any]:
-    """{"name": "ppo", hyperparameter: value, ...}; arrays (one value per seed) become lists."""
+    """Return {"name": "ppo", hyperparameter: value, ...}; arrays (one value per seed) become lists."""
 
     def plain(x):
         if isinstance(x, tuple):
             return list(x)
         return x.astype(np.float64).tolist() if isinstance(x, np.ndarray) else x
 
-    return {"name": name_of(algo)} | {f.name: plain(getattr(algo, f.name)) for f in dataclasses.fields(algo)}
+    return {"name": name_of(algo)} | {name: plain(x) for name, x in ranges.values(algo).items()}
 
 
 def from_json(data: Any) -> Any:
-    """The inverse of `to_json`. Raises `ConfigError` for unknown names and values of a wrong type."""
+    """Undo `to_json`. Raises `ConfigError` for unknown names and values of a wrong type."""
     if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         raise ConfigError("the algorithm's settings must be an object with a name")
     cls = algorithm(data["name"])
@@ -53,6 +52,6 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
 
 
 def changed(algo: Any) -> dict[str, Any]:
-    """The hyperparameters that differ from the algorithm's defaults."""
+    """Return the hyperparameters that differ from the algorithm's defaults."""
     defaults, values = to_json(type(algo)()), to_json(algo)
     return {name: values[name] for name in values if values[name] != defaults[name]}

@@ -1,45 +1,51 @@
-"""`check_env`: does an environment keep to the conventions that every algorithm here relies on?"""
+"""`check_env` says whether an environment keeps to the conventions that every algorithm here relies on."""
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import tyro
 
 from swingup.envs import Vec, canonical, make
+from swingup.envs.adapters.host import HostVec, Pool
+from swingup.envs.adapters.identify import Kind, kind_of, lacks
 from swingup.errors import ConfigError, EnvironmentFault, RunningStatisticsWarning
 from swingup.testing.faults import FAULTS, NOTES, Finding, finding, of_fault
+from swingup.testing.games import check_game
 from swingup.testing.single import check_gymnasium, check_pure
-from swingup.testing.vector import ATTRIBUTES, check_vec
+from swingup.testing.vector import check_vec
 
 
 def check_env(env: Any, num_envs: int = 4, env_steps: int = 1000, seed: int = 0) -> list[Finding]:
-    """What is wrong with an environment, found by playing it: an empty list if nothing, and notes at the end.
+    """Play an environment and list what is wrong with it: an empty list if nothing, and notes at the end.
 
-    `env` is an id, a `VecEnv`, an `Env`, a gymnax-style object, or a Gymnasium environment, its constructor or
-    a Gymnasium vector environment. A `VecEnv` brings its own number of environments. What is checked: that spaces,
-    shapes and types agree; that observations and rewards are finite and within bounds; the same-step
-    convention (`swingup.types.Step`), with no dead transition and no last observation lost; that episode
-    statistics add up; that keys, and they alone, decide what happens; and that nothing is written over.
-    Raises `ConfigError` for an unknown id or an impossible size.
+        env          an id, a `VecEnv`, an `Env`, a gymnax-style object, or a Gymnasium environment, its constructor or
+                     a Gymnasium vector environment
+        num_envs     how many are played side by side; a `VecEnv` brings its own number
+        env_steps    env steps in each of them, at least 2
+        seed         of the actions and of the environments
+
+    What is checked: that spaces, shapes and types agree; that observations and rewards are finite and within bounds;
+    the same-step convention (`swingup.types.Step`), with no dead transition and no last observation lost; that
+    episode statistics add up; that keys, and they alone, decide what happens; and that nothing is written over.
+    The rules of a game for two (`envs.games.Game`) are checked too: moves, players, rewards, the end, the symmetries.
+    Raises `ConfigError` for an unknown id or an impossible size. What the environment raises becomes a finding.
     """
     if env_steps < 2:
         raise ConfigError(f"env_steps must be at least 2, not {env_steps}")
     found: list[Finding] = []
-    if isinstance(env, str):
-        env = canonical(env)
-    elif _is_gymnasium(env):
-        found += check_gymnasium(env)
-    elif hasattr(env, "num_envs"):
-        num_envs = env.num_envs
-        missing = (
-            [] if hasattr(env, "single_action_space") else [n for n in ATTRIBUTES if not hasattr(env, n)]
-        )
-        found += [finding("attribute-missing", name=name) for name in missing]
-    elif not hasattr(env, "reset_env") and hasattr(env, "step"):
-        if missing := [n for n in ("name", "observation_space", "action_space") if not hasattr(env, n)]:
-            return [finding("attribute-missing", name=missing[0])]
-        found += check_pure(env)
+    kind = kind_of(env)
+    missing = [finding("attribute-missing", name=name) for name in lacks(env, kind)]
+    match kind:
+        case Kind.ID:
+            env = canonical(env)
+        case Kind.GYMNASIUM | Kind.CONSTRUCTOR:
+            found += check_gymnasium(env)
+        case Kind.GYMNASIUM_VECTOR | Kind.VEC:
+            num_envs, found = env.num_envs, missing
+        case Kind.ENV:
+            found += missing[:1] or check_pure(env)
     if all(f.note for f in found):  # what has the wrong form cannot be played
         found += _opened(env, num_envs, env_steps, seed)
     return sorted(found, key=lambda f: f.note)
@@ -49,7 +55,7 @@ def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]
     try:
         with warnings.catch_warnings():  # what it warns of has become a note
             warnings.simplefilter("ignore", RunningStatisticsWarning)
-            opened: Any = make(env, num_envs)
+            opened = make(env, num_envs)
     except EnvironmentFault as fault:
         return [of_fault(fault)]
     except ConfigError as error:
@@ -58,8 +64,10 @@ def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]
         found = []
         if isinstance(opened, Vec):
             found = list(check_pure(opened.env))
-        elif isinstance(env, str) and hasattr(opened.pool, "envs"):
-            found = list(check_gymnasium(opened.pool.envs[0]))
+            if opened.players == 2 and not found:
+                found = list(check_game(opened.env, seed))  # pyright: ignore[reportArgumentType]
+        elif isinstance(env, str) and isinstance(opened, HostVec):
+            found = list(_first(opened.pool))
         faults = any(not f.note for f in found)
         return found if faults else found + check_vec(opened, env_steps, seed)
     except EnvironmentFault as fault:
@@ -71,11 +79,12 @@ def _opened(env: Any, num_envs: int, env_steps: int, seed: int) -> list[Finding]
             opened.close()
 
 
-def _is_gymnasium(env: Any) -> bool:
-    """A Gymnasium environment or a constructor of one; importing Gymnasium only where it may be."""
-    if hasattr(env, "num_envs"):
-        return False
-    return callable(env) or any(c.__module__.startswith("gymnasium.") for c in type(env).__mro__)
+def _first(pool: Pool) -> Iterator[Finding]:
+    """Check the first environment, if they are Gymnasium's, one by one in this process."""
+    from swingup.envs.adapters.gymnasium import ListPool
+
+    if isinstance(pool, ListPool):
+        yield from check_gymnasium(pool.envs[0])
 
 
 @dataclass(frozen=True)

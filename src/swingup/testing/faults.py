@@ -1,15 +1,16 @@
-"""What can be wrong with an environment: one message for each fault, and what to do about it."""
+"""Each fault that an environment can have comes with one message, and with what to do about it."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from swingup.errors import EnvironmentFault
+from swingup.testing.game_faults import GAMES
 from swingup.testing.notes import NOTES
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that `check_env` found."""
+    """A finding is something that `check_env` found."""
 
     code: str
     where: str  # the part of the environment that it is about
@@ -223,17 +224,18 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "each episode of an environment begins like its first, though other keys begin elsewhere",
         "Seed once: reset() without a seed goes on with the generator that it has.",
     ),
+    **GAMES,
 }
 
 
 def finding(code: str, **values: Any) -> Finding:
-    """The finding of this code, its message filled in."""
+    """Return the finding of this code, its message filled in."""
     where, what, cure = NOTES[code] if code in NOTES else FAULTS[code]
     return Finding(code, where.format(**values), what.format(**values), cure, code in NOTES)
 
 
 def of_fault(fault: EnvironmentFault) -> Finding:
-    """What training would stop on, as a finding: the message says what happened, the code what to do."""
+    """Return what training would stop on, as a finding: the message says what happened, the code what to do."""
     code = fault.code if fault.code in FAULTS else "cannot-open"
     where, what, cure = FAULTS[code]
     what = what.format(error=fault) if "{error}" in what and "-raises" not in code else str(fault)
@@ -241,6 +243,6 @@ def of_fault(fault: EnvironmentFault) -> Finding:
 
 
 def first_line(error: BaseException) -> str:
-    """`TypeError: what it says`, without the rest of a long message."""
+    """Return `TypeError: what it says`, without the rest of a long message."""
     text = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

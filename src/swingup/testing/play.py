@@ -16,7 +16,7 @@ PIECE = 64  # env steps whose noise is drawn together
 
 
 class Record(NamedTuple):
-    """T env steps of N environments, as NumPy arrays."""
+    """A record holds T env steps of N environments, as NumPy arrays."""
 
     obs: np.ndarray  # [T, N, ...] acted on
     step: Step  # [T, N, ...]
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
 
 def actions(space: Space, num_steps: int, num_envs: int, seed: int) -> np.ndarray:
-    """Random actions [T, N, ...] in the environment's units; the first are the bounds, or each action once."""
+    """Draw random actions [T, N, ...] in the environment's units; the first are the bounds, or each action once."""
     rng, shape = np.random.default_rng(seed), (num_steps, num_envs)
     if isinstance(space, Discrete):
         out = rng.integers(0, space.n, shape)
@@ -37,8 +37,20 @@ def actions(space: Space, num_steps: int, num_envs: int, seed: int) -> np.ndarra
     return np.clip(out, low, high).astype(space.dtype)
 
 
+def allowed(action: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """Return legal actions [N] in the places of actions drawn from all; `legal` is [N, A]. Each is as likely.
+
+    >>> allowed(np.array([0, 4]), np.array([[False, True, True, True, False], [True, True, False, False, False]]))
+    array([1, 0], dtype=int32)
+    """
+    chosen = [
+        np.flatnonzero(row)[a % row.sum()] if row.any() else a for a, row in zip(action, legal, strict=True)
+    ]
+    return np.array(chosen, np.int32)
+
+
 def extremes(space: Space) -> tuple[Any, Any]:
-    """The smallest and the largest action; -1 and 1 where there is no bound."""
+    """Return the smallest and the largest action; -1 and 1 where there is no bound."""
     if isinstance(space, Discrete):
         return 0, space.n - 1
     low, high = (b.astype(np.float64) for b in space.bounds)
@@ -46,10 +58,17 @@ def extremes(space: Space) -> tuple[Any, Any]:
 
 
 def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
-    """Reset with the key and play the actions [T, N, ...]; or what is wrong with the answers' form."""
+    """Reset with the key and play the actions [T, N, ...]; or what is wrong with the answers' form.
+
+    Where not all are legal, `allowed` says which are played in their places.
+    """
     k_reset, k_env = jax.random.split(key)
+    reset, draw, step_env, legal_now = env.reset, env.draw, env.step, env.legal
+    if env.jittable:
+        reset, step_env, legal_now = map(jax.jit, (reset, step_env, legal_now))
+        draw = jax.jit(draw, static_argnums=1)
     try:
-        state, obs = env.reset(k_reset)
+        state, obs = reset(k_reset)
     except EnvironmentFault as fault:
         return of_fault(fault)
     except Exception as error:  # it is other people's code: anything may come
@@ -57,11 +76,13 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
     noise, rows, kept, before = None, [], [], [np.array(obs)]
     if before[0].shape[:1] != (env.num_envs,):
         return finding("num-envs", says=env.num_envs, got=len(before[0]) if before[0].ndim else "no")
-    step_env = jax.jit(env.step) if env.jittable else env.step
-    for time, a in enumerate(action):
+    for time, given in enumerate(action):
+        a: Any = given
         if time % PIECE == 0:  # always as many, so that it compiles once
-            noise = env.draw(jax.random.fold_in(k_env, time), PIECE)
+            noise = draw(jax.random.fold_in(k_env, time), PIECE)
         try:
+            if (legal := legal_now(state)) is not None:
+                a = allowed(a, np.asarray(legal))
             state, step = step_env(state, a, jax.tree.map(lambda x, t=time % PIECE: x[t], noise))
         except EnvironmentFault as fault:
             if fault.code == "step-raises" and fault.__cause__ is not None:
@@ -71,23 +92,23 @@ def play(env: VecEnv, key: Array, action: np.ndarray) -> Record | Finding:
             return finding("step-raises", error=first_line(error), time=time, action=a.tolist())
         if time == 0 and (fault := form(env, before[0], step)):
             return fault
-        copied: Any = map(np.array, step)
-        copy = Step(*copied)
+        copy = Step._make(None if x is None else np.array(x) for x in step)
         rows.append(copy)
         kept.append(step)
         before.append(copy.obs)
     changed = {
         f"Step.{name}"
         for name in Step._fields
+        if name != "next_legal"
         for then, now in zip(rows, kept, strict=True)
-        if not np.array_equal(getattr(then, name), np.asarray(getattr(now, name)), equal_nan=True)
+        if not np.array_equal(then._asdict()[name], np.asarray(now._asdict()[name]), equal_nan=True)
     }
-    columns: Any = (np.stack(column) for column in zip(*rows, strict=True))
-    return Record(np.stack(before[:-1]), Step(*columns), tuple(sorted(changed)))
+    steps = jax.tree.map(lambda *x: np.stack(x), *rows)
+    return Record(np.stack(before[:-1]), steps, tuple(sorted(changed)))
 
 
 def form(env: VecEnv, first: np.ndarray, step: Any) -> Finding | None:
-    """The first thing wrong with the shapes and types of what reset and step returned."""
+    """Return the first thing wrong with the shapes and types of what reset and step returned."""
     n, space = env.num_envs, env.observation_space
     if not isinstance(step, Step):
         return finding("step-returns", got=f"a {type(step).__name__} in the place of a Step")
@@ -103,7 +124,7 @@ def form(env: VecEnv, first: np.ndarray, step: Any) -> Finding | None:
     if reward.dtype != np.float32:
         return finding("reward-dtype", got=reward.dtype.name)
     for name in ("terminated", "truncated"):
-        flag = np.asarray(getattr(step, name))
+        flag = np.asarray(step._asdict()[name])
         if flag.dtype != bool:
             return finding("flag-type", name=name, got=flag.dtype.name)
         if flag.shape != (n,):

@@ -17,7 +17,7 @@ from swingup.types import Transition
 
 
 def check_gymnasium(source: Any) -> Iterator[Finding]:
-    """A `gymnasium.Env` or its constructor: what it returns, before anything is converted."""
+    """Check what a `gymnasium.Env` or its constructor returns, before anything is converted."""
     import gymnasium
 
     env: Any = source
@@ -76,7 +76,7 @@ def _statistics(env: Any) -> Iterator[Finding]:
 
 
 def _play_gymnasium(env: Any) -> Iterator[Finding]:
-    """Ten env steps at most: the form of the answers."""
+    """Play ten env steps at most, and look at the form of the answers."""
     try:
         answer = env.reset(seed=0)
     except Exception as error:
@@ -148,7 +148,7 @@ def _numbers(reward: Any, terminated: Any, truncated: Any) -> Finding | None:
 
 
 def check_pure(env: Env) -> Iterator[Finding]:
-    """An `Env` of ours: it compiles, its state keeps its type, and it is a function of its arguments."""
+    """Check an `Env` of ours: it compiles, its state keeps its type, and it is a function of its arguments."""
     for role in ("observation_space", "action_space"):
         if not isinstance(getattr(env, role), Box | Discrete):
             yield finding("space-kind", role=role, kind=type(getattr(env, role)).__name__, why="")

@@ -1,4 +1,4 @@
-"""The checks of a `VecEnv`, all from outside: play it, and compare what it said with what it should say."""
+"""The checks of a `VecEnv` come all from outside: play it, and compare what it said with what it should say."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +12,10 @@ from swingup.testing.faults import Finding, finding
 from swingup.testing.play import Record, actions, extremes, play
 
 SHORT = 64  # env steps of the comparisons between streams
-# All that a `VecEnv` has, in the order of the protocol.
-ATTRIBUTES = (*VecEnv.__annotations__, *(n for n, x in vars(VecEnv).items() if callable(x) and n[0] != "_"))
 
 
 def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
-    """Everything wrong with `num_envs` environments in `env_steps` env steps of each."""
+    """List everything wrong with `num_envs` environments in `env_steps` env steps of each."""
     spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
     for role, space in spaces.items():
         if not isinstance(space, Box | Discrete):
@@ -35,13 +33,13 @@ def check_vec(env: VecEnv, env_steps: int, seed: int) -> list[Finding]:
     return found + list(check_convention(record, firsts(env, key))) + streams
 
 
-def _when(bad: np.ndarray) -> int:
-    """The first env step [T, ...] in which something is wrong."""
+def _when(bad: np.ndarray | jax.Array) -> int:
+    """Find the first env step [T, ...] in which something is wrong."""
     return int(np.argmax(bad.reshape(len(bad), -1).any(1)))
 
 
 def check_values(env: VecEnv, record: Record) -> Iterator[Finding]:
-    """Finite, within bounds, and not written over."""
+    """Check that values are finite, within bounds, and not written over."""
     step, space = record.step, env.observation_space
     obs = np.stack([record.obs, step.next_obs, step.obs], 1).astype(np.float64)  # [T, 3, N, ...]
     low, high = (0, space.n - 1) if isinstance(space, Discrete) else space.bounds
@@ -59,8 +57,8 @@ def check_values(env: VecEnv, record: Record) -> Iterator[Finding]:
 
 
 def check_statistics(env: VecEnv, record: Record) -> Iterator[Finding]:
-    """Ends, lengths and returns, against counting and adding up."""
-    step: Any = record.step
+    """Check ends, lengths and returns, by counting and adding up."""
+    step = record.step
     both = step.terminated & step.truncated
     if both.any():
         yield finding("both-ends", time=_when(both))
@@ -100,18 +98,20 @@ def check_goals(env: VecEnv, record: Record) -> Iterator[Finding]:
 
 
 def firsts(env: VecEnv, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Between what and what first observations lie, from 8 resets: widened by half of that on both sides."""
+    """Return between what and what first observations lie, from 8 resets: widened by half of that on both sides."""
     obs = [np.array(env.reset(jax.random.fold_in(key, i))[1], np.float64) for i in range(8)]
     low, high = np.concatenate(obs).min(0), np.concatenate(obs).max(0)
     return low - 0.5 * (high - low) - 1e-6, high + 0.5 * (high - low) + 1e-6
 
 
 def check_convention(record: Record, first: tuple[np.ndarray, np.ndarray]) -> Iterator[Finding]:
-    """`obs` is where the next action is taken, `next_obs` where the last one led: they differ after an end only."""
-    step: Any = record.step
+    """Check that `obs` is where the next action is taken and `next_obs` where the last one led: they differ after an
+    end only.
+    """
+    step = record.step
     done = step.terminated | step.truncated
     axes = tuple(range(2, step.obs.ndim))
-    # Nearly, as a compiled program may compute one thing twice and round it differently.
+    # Nearly is enough: a compiled program may compute one thing twice and round it differently.
     same = np.all(np.isclose(step.obs, step.next_obs, rtol=1e-5, atol=1e-5), axes)
 
     def begins(obs: np.ndarray) -> np.ndarray:
@@ -135,7 +135,7 @@ def check_convention(record: Record, first: tuple[np.ndarray, np.ndarray]) -> It
 
 
 def check_streams(env: VecEnv, key: jax.Array, action: np.ndarray) -> Iterator[Finding]:
-    """Same key, same stream; other key, row or episode, another one."""
+    """Check that the same key gives the same stream, and another key, row or episode another one."""
     short, other = action[:SHORT], jax.random.fold_in(key, 1)
     equal = np.broadcast_to(short[:, :1], short.shape)  # every row gets the actions of the first
     low, high = (np.broadcast_to(x, short.shape).astype(short.dtype) for x in extremes(env.action_space))
@@ -169,7 +169,7 @@ def check_streams(env: VecEnv, key: jax.Array, action: np.ndarray) -> Iterator[F
 
 
 def different(a: Record, b: Record) -> np.ndarray:
-    """[T, N, ...]: where observations, rewards or ends of two plays differ."""
+    """Return where observations, rewards or ends of two plays differ: [T, N, ...]."""
 
     def unequal(x: Any, y: Any) -> np.ndarray:
         return ((x != y) & ~((x != x) & (y != y))).reshape(*x.shape[:2], -1).any(-1)
@@ -180,6 +180,6 @@ def different(a: Record, b: Record) -> np.ndarray:
 
 
 def different_rows(a: Record, i: int) -> np.ndarray:
-    """[T, 1]: where the i-th environment's stream differs from the first's."""
-    first, ith = (Record(a.obs[:, [k]], type(a.step)(*(x[:, [k]] for x in a.step)), ()) for k in (0, i))
+    """Say where the i-th environment's stream differs from the first's, [T, 1]."""
+    first, ith = (Record(a.obs[:, [k]], jax.tree.map(lambda x, k=k: x[:, [k]], a.step), ()) for k in (0, i))
     return different(first, ith)

@@ -12,6 +12,7 @@ import pytest
 from gymnasium.envs.classic_control.acrobot import AcrobotEnv
 from PIL import Image, ImageColor
 
+from swingup.envs.tasks import TASKS
 from swingup.errors import ConfigError, OutputError
 from swingup.play import animation, scenes
 from swingup.play.animation import write_animation
@@ -36,8 +37,11 @@ def cartpole(x=0.0, theta=0.0, caption=""):
 
 @pytest.mark.parametrize("name", SCENES)
 def test_known_environments_have_one_size_and_need_no_state(name):
-    env, params = gymnax.make(name)
-    obs, state = env.reset(jax.random.key(0), params)
+    if name in TASKS:
+        state, obs = TASKS[name]().reset(jax.random.key(0))
+    else:
+        env, params = gymnax.make(name)
+        obs, state = env.reset(jax.random.key(0), params)
     assert obs.size == SCENES[name][1]
     image = frame(name, None, obs, "return 1")
     assert (image.mode, image.size) == ("RGB", (480, 320))
@@ -63,6 +67,16 @@ def test_cart_moves_right_in_proportion_to_x_and_fits_the_track():
 
     centres = np.array([centre(x) for x in (-2.4, -1.0, 0.0, 1.0, 2.4)])
     np.testing.assert_allclose(centres, 240 + 85 * np.array([-2.4, -1, 0, 1, 2.4]), atol=1)
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.7, math.pi / 2, 3.0, -2.0, -math.pi / 2])
+def test_the_pole_that_swings_up_turns_clockwise_about_its_cart(theta):
+    x = 0.6 * math.sin(theta)
+    rod = where(frame("CartPoleSwingUp", None, [x, 0.0, math.cos(theta), math.sin(theta), 0.0]), ACCENT)
+    off, high = rod.mean(0) - (240 + 85 * x, 190)
+    length = math.hypot(off, high)
+    assert length > 40
+    np.testing.assert_allclose([off / length, -high / length], [math.sin(theta), math.cos(theta)], atol=0.05)
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.7, math.pi / 2, 3.0, -2.0, -math.pi / 2])

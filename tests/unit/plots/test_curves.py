@@ -1,4 +1,4 @@
-"""Learning curves: the CSV against slow loops, the files, and all that can be wrong in a run directory."""
+"""Learning curves are tested: the CSV against slow loops, the files, and all that can be wrong in a run directory."""
 
 import csv
 import importlib
@@ -17,6 +17,7 @@ from PIL import Image
 
 from swingup.errors import ConfigError, OutputError
 from swingup.plots.curves import load_metrics, plot
+from swingup.plots.style import compact
 from swingup.statistics import bootstrap_ci, iqm
 
 plot_module: Any = importlib.import_module("swingup.plots.curves")  # swingup.plot is the function
@@ -245,14 +246,16 @@ def test_labels(tmp_path):
     b = synthetic(tmp_path / "b", algo={**PPO, "clip": 0.1, "hidden": [64, 64]})
     c = synthetic(tmp_path / "c", env="Pendulum-v1", algo={**PPO, "gamma": 0.9})
     d = synthetic(tmp_path / "d", env_steps=500)
-    labels = {row["run"]: row["label"] for row in read_csv(plot([a, b, c, d], tmp_path / "curve")[2])}
+    labels = {
+        row["run"]: row["label"] for row in read_csv(plot([a, b, c, d], tmp_path / "curve", facet="")[2])
+    }
     assert labels == {
         "a": "ppo, CartPole-v1, clip=0.2, env_steps=1000",
         "b": "ppo, CartPole-v1, clip=0.1, env_steps=1000, hidden=[64, 64]",
         "c": "ppo, Pendulum-v1",
         "d": "ppo, CartPole-v1, clip=0.2, env_steps=500",
     }
-    assert {row["label"] for row in read_csv(plot([a, c], tmp_path / "two")[2])} == {
+    assert {row["label"] for row in read_csv(plot([a, c], tmp_path / "two", facet="")[2])} == {
         "ppo, CartPole-v1",
         "ppo, Pendulum-v1",
     }
@@ -370,4 +373,4 @@ def test_damaged_config(tmp_path, text):
 def test_compact_ticks():
     ticks = [0, 0.25, -200, 1000, 1500, 50_000, 1e6, 2.5e6, 3e9, 0.1 + 0.2]
     shown = ["0", "0.25", "−200", "1k", "1.5k", "50k", "1M", "2.5M", "3G", "0.3"]
-    assert [plot_module._compact(tick, 0) for tick in ticks] == shown
+    assert [compact(tick) for tick in ticks] == shown

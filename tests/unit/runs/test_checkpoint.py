@@ -1,4 +1,4 @@
-"""Checkpoints: equal bits back, a readable layout, and no harm from crashes, full disks, rot or strangers."""
+"""Checkpoints give equal bits back and have a readable layout, and crashes, full disks, rot or strangers do no harm."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Evaluation and resuming: whose actions, whose random numbers, which episodes, and where the numbers stand.
+"""Evaluating and resuming are tested: whose actions, whose random numbers, which episodes, and where the numbers stand.
 
 What is evaluated is compared with a slow loop that plays one seed and one environment at a time. What is resumed is
 watched by environments that write down how they were seeded.

@@ -1,4 +1,4 @@
-"""The Python interface: runs, sweeps, a user's own environment, damaged files, faults of the environment."""
+"""The Python interface is tested: runs, sweeps, a user's own environment, damaged files, faults of the environment."""
 
 import dataclasses
 import json

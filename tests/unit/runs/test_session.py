@@ -1,4 +1,4 @@
-"""A session of a run: what is checked before training, what is saved whatever happens, how it is evaluated."""
+"""A session is tested: what is checked before training, what is saved whatever happens, how it is evaluated."""
 
 import contextlib
 import json
@@ -19,6 +19,7 @@ import swingup
 from conftest import late, same_bits, small
 from swingup import files, runs
 from swingup.envs import make
+from swingup.envs.games import Versus
 from swingup.errors import ConfigError, OutputError
 from swingup.runs import checkpoint, claims, evaluation, experiment, outline
 from swingup.runs.evaluation import UNENDED, EvaluationWarning, evaluator, full_games
@@ -231,6 +232,16 @@ def test_greedy_and_stochastic_differ_where_the_policy_is_random() -> None:
     np.testing.assert_array_equal(run.evaluate(20).returns.mean(1), run.final_return)
 
 
+def test_games_for_two_are_judged_against_an_opponent_that_never_changes() -> None:
+    """It sees a win and a loss one move ahead; where moves are many, it plays at random."""
+    assert full_games("pgx:tic_tac_toe") == "pgx:tic_tac_toe?opponent=tactical"
+    assert full_games("pgx:go_9x9?komi=5.5") == "pgx:go_9x9?komi=5.5&opponent=random"
+    assert full_games("pgx:tic_tac_toe?opponent=random") == "pgx:tic_tac_toe?opponent=random"
+    game = make("pgx:connect_four", 1).single
+    assert full_games(game) == full_games(make(game, 3)) == Versus(game, "tactical")  # type: ignore[arg-type]
+    assert make(full_games("pgx:connect_four"), 2).single == Versus(game, "tactical")  # type: ignore[arg-type]
+
+
 def test_atari_is_judged_by_whole_games(monkeypatch: pytest.MonkeyPatch) -> None:
     lives = "gymnasium:ALE/Breakout-v5?episodic_life=true&repeat_action_probability=0.25"
     assert full_games(lives) == "gymnasium:ALE/Breakout-v5?repeat_action_probability=0.25"
@@ -367,7 +378,7 @@ def test_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_another_environment_is_refused(tmp_path: Path) -> None:
-    """Of two own environments that differ in an argument, and of an id."""
+    """A saved run refuses its own class of environment with another argument, another class, and an id."""
     train(Long(12), out=tmp_path / "own")
     swingup.load(tmp_path / "own", env=Long(12))
     for other in (Long(13), Line, "CartPole-v1"):
