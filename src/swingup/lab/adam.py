@@ -1,4 +1,4 @@
-"""Adam with and without its bias correction, which the lecture's slide leaves out.
+"""Adam loses its bias correction here, as on the lecture's slide, and its first updates grow too long.
 
 m and v start at 0, so at update t they hold only the shares 1 - β1^t and 1 - β2^t of what they will. Without the
 correction update t is longer by (1 - β1^t) / √(1 - β2^t), whatever the gradients are (but for ε): 3.2 times at
@@ -19,7 +19,7 @@ LONG = np.unique(np.logspace(0, 5, 200).astype(int))  # updates at which the fac
 
 
 def moves(gradients: np.ndarray, correct: bool, beta2: float = 0.999, epsilon: float = 1e-8) -> np.ndarray:
-    """The updates that Adam makes of given gradients [T, ...], in units of the learning rate: [T, ...]."""
+    """Return the updates that Adam makes of given gradients [T, ...], in units of the learning rate: [T, ...]."""
     theta, out = np.zeros(gradients.shape[1:]), []
     state = adam_start(theta)
     for gradient in gradients:
@@ -30,7 +30,9 @@ def moves(gradients: np.ndarray, correct: bool, beta2: float = 0.999, epsilon: f
 
 
 def away(noise: np.ndarray, correct: bool) -> np.ndarray:
-    """Distance from the least point of ½‖θ‖² when started there, with noisy gradients [T, runs, D]: [T, runs]."""
+    """Return the distance from the least point of ½‖θ‖² when started there, with noisy gradients [T, runs, D]: [T,
+    runs].
+    """
     theta, out = np.zeros(noise.shape[1:]), []
     state = adam_start(theta)
     for shock in noise:
@@ -40,7 +42,7 @@ def away(noise: np.ndarray, correct: bool) -> np.ndarray:
 
 
 def library(gradients: np.ndarray) -> tuple[float, float]:
-    """The largest difference to optax, in units of the learning rate, with the correction and without.
+    """Return the largest difference to optax, in units of the learning rate, with the correction and without.
 
     optax has no switch for it; the second takes m and v from its state. Differences are of float32: of 1 - 0.999^t,
     which optax computes in it, 1e-4 is left to rounding at first.
@@ -59,7 +61,7 @@ def library(gradients: np.ndarray) -> tuple[float, float]:
 
 
 def judge(noise: np.ndarray, compared: bool = False) -> tuple[np.ndarray, Claim]:
-    """How far the weights are thrown: [2, T, runs], without and with the correction (or twice with it).
+    """Claim how far the weights are thrown: [2, T, runs], without and with the correction (or twice with it).
 
     The largest mean distance must be over twice as large, by more than 5 standard errors.
     """
@@ -74,7 +76,7 @@ def judge(noise: np.ndarray, compared: bool = False) -> tuple[np.ndarray, Claim]
 
 
 def draw(t: np.ndarray, constant: dict[bool, np.ndarray], distances: np.ndarray) -> Figure:
-    """Lengths of updates, factors, and distances, each over updates."""
+    """Draw lengths of updates, factors, and distances, each over updates."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for flag, name in ((False, "without correction"), (True, "with correction")):
@@ -100,7 +102,7 @@ def draw(t: np.ndarray, constant: dict[bool, np.ndarray], distances: np.ndarray)
 
 
 def run(seed: int = 0) -> Report:
-    """Lengths of the first updates, the factor for three β2, and the way from a good start."""
+    """Measure the lengths of the first updates, the factor for three β2, and the way from a good start."""
     rng = np.random.default_rng(seed)
     t = np.arange(1, UPDATES + 1)
     constant = {flag: np.abs(moves(np.full((UPDATES, 1), -3.0), flag))[:, 0] for flag in (True, False)}
@@ -130,5 +132,5 @@ def run(seed: int = 0) -> Report:
         "factor_at": LONG.tolist(),
         "distance": {"without": distances[0].mean(1).tolist(), "with": distances[1].mean(1).tolist()},
     }
-    look = "left: without the correction the first dozens of updates are several times too long"
+    look = "left: without the correction the first dozens of updates are several times too long."
     return Report(look, claims, numbers, draw(t, constant, distances))

@@ -1,4 +1,4 @@
-"""Baselines: any function of the state leaves the policy gradient's mean as it is, and changes its variance.
+"""Any function of the state, taken as a baseline, leaves the policy gradient's mean as it is and changes its variance.
 
 E[∇ log π(a|s) b(s)] = b(s) ∇ Σ_a π(a|s) = 0 (Williams 1992). V is a good choice and not the best one: the variance
 is a quadratic function of the baseline, and its minimum weighs each return by the square of the score (Greensmith,
@@ -24,7 +24,7 @@ WORLDS = 40  # random MDPs in which V is compared with the best baseline
 
 
 def run(seed: int = 0) -> Report:
-    """The variance along c V, of random baselines, and the mean with one of the state and one of the action."""
+    """Compute the variance along c V and of random baselines, and the mean with one of the state and of the action."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rng = np.random.default_rng(seed)
@@ -32,15 +32,16 @@ def run(seed: int = 0) -> Report:
     random, random_claims = random_baselines(rng, middle)
     biased, biased_claims = of_the_action(rng, right)
     look = (
-        "left: the parabola, whose lowest point is near V. Middle: random baselines, each with the same mean, none "
-        "below the dashed line. Right: of an action-dependent baseline nothing is left at c = 1."
+        "left: the parabola has its lowest point near V. Middle: all random baselines have the same mean, and "
+        "none lies below the dashed line. Right: with a baseline of the action nothing is left of the gradient at"
+        " c = 1."
     )
     numbers = {"multiples_of_v": along, "random": random, "of_the_action": biased}
     return Report(look, (*along_claims, *random_claims, *biased_claims), numbers, figure)
 
 
 class Case(NamedTuple):
-    """The example, with all that the three panels share."""
+    """A case is the example with all that the three panels share."""
 
     mdp: MDP
     policy: np.ndarray  # [S, A]
@@ -52,7 +53,7 @@ class Case(NamedTuple):
 
 
 def make_case(seed: int = 0) -> Case:
-    """The example of a seed; the demonstration draws the first."""
+    """Make the example of a seed; the demonstration draws the first."""
     mdp, logits = ep.example(seed)
     policy = softmax(logits)
     data, (v, q) = ep.every(mdp, policy, ep.HORIZON), ep.values(mdp, policy, ep.HORIZON)
@@ -67,11 +68,11 @@ def moments_with(case: Case, table: np.ndarray) -> ep.Moments:
 
 
 def best_baseline(case: Case) -> np.ndarray:
-    """The baseline [T, S] with the least variance of all: with g the estimate without one, it is
+    """Return the baseline [T, S] with the least variance of all: with g the estimate without one, it is
 
         b*_t(s) = E[∇ log π(a_t|s_t) · g | s_t = s] / E[‖∇ log π(a_t|s_t)‖² | s_t = s]
 
-    as the products of scores at two times have mean 0, so that each b_t(s) has a parabola of its own.
+    because the products of scores at two times have mean 0, so that each b_t(s) has a parabola of its own.
     """
     whole, found = ep.gradients(case.policy, case.data, case.to_go), []
     for now, state in zip(np.eye(len(case.to_go)), case.data.state, strict=False):
@@ -109,12 +110,12 @@ def multiples_of_v(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any]
 
 
 def three_variances(case: Case) -> list[float]:
-    """Without a baseline, with V, and with the best one."""
+    """Return the variance without a baseline, with V, and with the best one."""
     return [moments_with(case, b).total for b in (0 * case.v, case.v, best_baseline(case))]
 
 
 def random_baselines(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Mean and variance with V plus a random function of time and state."""
+    """Return mean and variance with V plus a random function of time and state, for each of several."""
     case = make_case()
     v, least = case.v, moments_with(case, best_baseline(case)).total
     noise = rng.normal(size=(BASELINES, *v.shape)) * rng.uniform(0, 2 * np.abs(v).max(), (BASELINES, 1, 1))

@@ -29,7 +29,7 @@ SAMPLES = 20_000
 
 
 def rooms(luck: float = 0.5, gamma: float = 1.0) -> MDP:
-    """The task of the module's text; the coin falls on the good room with probability `luck`.
+    """Make the task of the module's text; the coin falls on the good room with probability `luck`.
 
     Action 1 ends the episode: with the sure reward in the place of choice, and with -1 elsewhere.
     """
@@ -43,7 +43,7 @@ def rooms(luck: float = 0.5, gamma: float = 1.0) -> MDP:
 
 
 def target_variance(process: MDP, q: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """E[Var(r + γ max_a' Q(s', a') | s, a)], over the pairs' `weight` [S, A]."""
+    """Return E[Var(r + γ max_a' Q(s', a') | s, a)], over the pairs' `weight` [S, A]."""
     y = process.reward + process.gamma * np.where(process.terminal, 0.0, q.max(-1))  # [S, A, S]
     mean = (process.transition * y).sum(-1)
     variance = (process.transition * (y - mean[..., None]) ** 2).sum(-1)
@@ -51,7 +51,7 @@ def target_variance(process: MDP, q: np.ndarray, weight: np.ndarray | None = Non
 
 
 def minimise(process: MDP, q: np.ndarray, iterations: int = 50) -> np.ndarray:
-    """A Q [S, A] at which the mean-squared Bellman error is least, by Gauss-Newton from q.
+    """Find a Q [S, A] at which the mean-squared Bellman error is least, by Gauss-Newton from q.
 
     Each error Q(s, a) - R - γ Q(s', a*) is linear in Q while the best actions a* stay. So an iteration is one linear
     least-squares problem; its update is halved until the error falls, and it ends where no update lowers it.
@@ -78,7 +78,9 @@ def minimise(process: MDP, q: np.ndarray, iterations: int = 50) -> np.ndarray:
 
 
 def double_sampled(process: MDP, q: np.ndarray, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(Q - y₁)² and (Q - y₁)(Q - y₂) of pairs met equally often, with two independent next states: [samples] each."""
+    """Sample (Q - y₁)² and (Q - y₁)(Q - y₂) of pairs met equally often, with two independent next states: [samples]
+    each.
+    """
     rng = np.random.default_rng(seed)
     pairs = np.argwhere(equally(process) > 0)
     s, a = pairs[rng.integers(len(pairs), size=samples)].T
@@ -94,7 +96,7 @@ def double_sampled(process: MDP, q: np.ndarray, samples: int, seed: int) -> tupl
 
 
 def run(seed: int = 0) -> Report:
-    """Where the error's minimum lies, what that does to Q, and the error at Q* as chance grows."""
+    """Find where the error's minimum lies, what that does to Q, and the error at Q* where chance grows."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     process = rooms()
@@ -113,7 +115,7 @@ def run(seed: int = 0) -> Report:
 
 
 def at_the_solution(seed: int) -> list[Claim]:
-    """The error at Q* of processes with and without chance."""
+    """Compare the error at Q* of processes with and without chance."""
     seeds = np.random.SeedSequence(seed).generate_state(5)
     certain = [chain(), chain(9, gamma=0.5), rooms(luck=1.0), *(random(8, 3, 1, int(s)) for s in seeds)]
     chancy = [chain(slip=0.1), grid(), frozen_lake(), rooms(), *(random(8, 3, 3, int(s)) for s in seeds)]
@@ -153,7 +155,7 @@ def at_the_minimum(process: MDP, best: np.ndarray, found: np.ndarray) -> list[Cl
 
 
 def sampled(process: MDP, best: np.ndarray, seed: int) -> Claim:
-    """Five standard errors: one false alarm in a million."""
+    """Allow five standard errors: one false alarm in a million."""
     once, twice = double_sampled(process, best, SAMPLES, seed)
     truth = target_variance(process, best)
     sizes = [float(x.std() / np.sqrt(SAMPLES)) for x in (once, twice)]
@@ -166,7 +168,7 @@ def sampled(process: MDP, best: np.ndarray, seed: int) -> Claim:
 
 
 def draw_line(axes: Axes, process: MDP, best: np.ndarray, found: np.ndarray) -> dict[str, list[float]]:
-    """The error and its two parts from Q* (0) to the minimiser (1) and beyond."""
+    """Draw the error and its two parts from Q* (0) to the minimiser (1) and beyond."""
     share = np.linspace(-0.5, 2, 51)
     values = [best + x * (found - best) for x in share]
     error = np.array([mean_squared_bellman_error(process, q) for q in values])
@@ -185,7 +187,7 @@ def draw_line(axes: Axes, process: MDP, best: np.ndarray, found: np.ndarray) -> 
 
 
 def draw_values(axes: Axes, best: np.ndarray, found: np.ndarray) -> None:
-    """Both Q beside each other, for the actions that matter."""
+    """Draw both Q beside each other, for the actions that matter."""
     pairs = {"coin": (COIN, 0), "good\nroom": (GOOD, 0), "bad\nroom": (BAD, 0)}
     pairs |= {"choice:\nwalk in": (CHOICE, 0), "choice:\nsure": (CHOICE, 1)}
     for i, (name, q) in enumerate({"Q*": best, "minimiser": found}.items()):
@@ -198,7 +200,7 @@ def draw_values(axes: Axes, best: np.ndarray, found: np.ndarray) -> None:
 
 
 def draw_slips(axes: Axes) -> dict[str, list[float]]:
-    """The error at Q* of a chain over the probability of a slip, beside the exact variance."""
+    """Draw the error at Q* of a chain over the probability of a slip, beside the exact variance."""
     slips = np.linspace(0, 0.5, 21)
     solved = [(p, optimal_action_value(p)) for p in (chain(slip=float(x)) for x in slips)]
     error = [mean_squared_bellman_error(p, q) for p, q in solved]

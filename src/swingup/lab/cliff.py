@@ -1,4 +1,4 @@
-"""On-policy against off-policy on a cliff: what is learnt is not what is earned while learning.
+"""On a cliff the better policy is learnt off-policy, and more is earned on-policy while learning.
 
 Source: Sutton & Barto 2018, example 6.6. Both explore all the time, with ε = 0.1. Q-learning learns what the greedy
 policy is worth, and so walks the shortest way, along the edge, where one random action in ten falls down. SARSA
@@ -56,8 +56,8 @@ def run(seed: int = 0) -> Report:
     right.legend(loc="lower right")
     final = {name: np.array([greedy_performance(mdp, x) for x in q]) for name, (_, q) in found.items()}
     look = (
-        "left: the path of each greedy policy, Q-learning's along the cliff, SARSA's at a distance. Right: while both "
-        "still explore, the one on the safe way earns more."
+        "left: the path of Q-learning's greedy policy runs along the cliff, SARSA's keeps a distance. Right: "
+        "while both still explore, the one on the safe way earns more."
     )
     numbers = {
         "env_steps": at.tolist(),
@@ -70,17 +70,19 @@ def run(seed: int = 0) -> Report:
 
 
 def learnt(kind: Any, seed: int, env_steps: int = ENV_STEPS) -> tuple[np.ndarray, np.ndarray]:
-    """Mean return of the episodes that ended in each of `POINTS` pieces of the training [S, POINTS], and the last Q."""
+    """Return the mean return of the episodes that ended in each of `POINTS` pieces of the training [S, POINTS], and
+    the last Q.
+    """
     algo = kind(gamma=1.0, lr=LR, epsilon_start=EPSILON, epsilon_end=EPSILON)
     machine.set_up(algo, SEEDS)
-    env: Any = make(ENV, algo.num_envs)
+    env = make(ENV, algo.num_envs)
     found = learn(algo, env, seeds_of(seed, SEEDS), env_steps, env_steps // POINTS, lambda learner: learner.q)
     returns = np.nanmean(found.metrics["ep/return"].reshape(SEEDS, POINTS, -1), -1)
     return returns, found.seen[:, -1].astype(np.float64)
 
 
 def softly_best(mdp: MDP, epsilon: float) -> np.ndarray:
-    """The best of all policies that take any action with probability ε, exactly: [S, A].
+    """Find exactly the best of all policies that take any action with probability ε: [S, A].
 
     It is the best policy of an MDP in which a random action is taken instead of the chosen one with probability ε.
     """
@@ -95,7 +97,7 @@ def softly_best(mdp: MDP, epsilon: float) -> np.ndarray:
 
 
 def path(mdp: MDP, q: np.ndarray) -> list[int]:
-    """The states that the greedy policy comes through, to the end or to where it has been before."""
+    """Follow the greedy policy's states, to the end or to where it has been before."""
     states = [int(np.argmax(mdp.start))]
     while not mdp.terminal[states[-1]] and states[-1] not in states[:-1]:
         s = states[-1]
@@ -104,7 +106,7 @@ def path(mdp: MDP, q: np.ndarray) -> list[int]:
 
 
 def draw_paths(axes: Axes, mdp: MDP, tables: dict[str, np.ndarray]) -> None:
-    """The greedy paths of all seeds on the map: a line is as wide as the share of seeds that walk there."""
+    """Draw the greedy paths of all seeds on the map: a line is as wide as the share of seeds that walk there."""
     layout = LAYOUTS["Cliff"]
     where = np.array(cells(layout), np.float64)
     edge = np.array([cell for cell in cells(layout) if layout[cell[0]][cell[1]] == "C"])
@@ -123,7 +125,9 @@ def draw_paths(axes: Axes, mdp: MDP, tables: dict[str, np.ndarray]) -> None:
 
 
 def claims_of(online: dict[str, np.ndarray], final: dict[str, np.ndarray]) -> list[Claim]:
-    """Of returns while learning and of greedy policies, one number per seed each. A tenth may be exceptions."""
+    """Claim what the returns while learning and those of the greedy policies show, one number per seed each. A tenth
+    may be exceptions.
+    """
     better = apart(online["SARSA"], online["Q-learning"])
     earned = " and ".join(f"{name} {mean_of(x)}" for name, x in online.items())
     best = exact.performance(cliff(), exact.greedy(exact.optimal_action_value(cliff())))

@@ -30,13 +30,13 @@ MAPS = {  # {name: (map, whether it converges)}
 
 
 def ratio(process: MDP, q: np.ndarray, other: np.ndarray) -> float:
-    """‖T*Q - T*Q'‖ / ‖Q - Q'‖ in the sup norm."""
+    """Return ‖T*Q - T*Q'‖ / ‖Q - Q'‖ in the sup norm."""
     after = np.abs(optimality_q(process, q) - optimality_q(process, other)).max()
     return float(after / np.abs(q - other).max())
 
 
 def random_processes(rng: np.random.Generator, count: int) -> list[MDP]:
-    """MDPs of 2 to 10 states and 1 to 5 actions, with any γ up to 0.99."""
+    """Make MDPs of 2 to 10 states and 1 to 5 actions, with any γ up to 0.99."""
     processes = []
     for _ in range(count):
         states, actions = int(rng.integers(2, 11)), int(rng.integers(1, 6))
@@ -46,7 +46,9 @@ def random_processes(rng: np.random.Generator, count: int) -> list[MDP]:
 
 
 def ratios(rng: np.random.Generator, process: MDP, pairs: int) -> np.ndarray:
-    """Ratios over γ of random pairs: half far apart, half that differ in one entry alone; the last by a constant."""
+    """Measure ratios over γ of random pairs: half far apart, half that differ in one entry alone; the last by a
+    constant.
+    """
     shape = (process.num_states, process.num_actions)
     found = []
     for i in range(pairs):
@@ -62,14 +64,14 @@ def ratios(rng: np.random.Generator, process: MDP, pairs: int) -> np.ndarray:
 
 
 def errors(process: MDP, q: np.ndarray, sweeps: int) -> np.ndarray:
-    """‖Q_k - Q*‖ after 0 .. sweeps sweeps from q."""
+    """Return ‖Q_k - Q*‖ after 0 .. sweeps sweeps from q."""
     best = fixed_point(lambda x: optimality_q(process, x), q, tolerance=1e-13).point
     iterates = fixed_point(lambda x: optimality_q(process, x), q, tolerance=-1.0, limit=sweeps).iterates
     return np.array([np.abs(x - best).max() for x in iterates])
 
 
 def run(seed: int = 0) -> Report:
-    """Ratios on many MDPs, value iteration's error beside its bound, and maps with moduli below and above 1."""
+    """Compute ratios on many MDPs, value iteration's error beside its bound, and maps with moduli below and above 1."""
     rng = np.random.default_rng(seed)
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -94,14 +96,14 @@ def run(seed: int = 0) -> Report:
     histogram = {"edges": np.asarray(edges).tolist(), "pairs": np.asarray(counts).tolist()}
     numbers = {"ratios_over_gamma": histogram, "value_iteration": iteration, "maps": maps}
     look = (
-        "left: nothing lies beyond the dashed line. Middle: no error above its dashed bound, and the line of the "
-        "attained one on it. Right: which differences fall to rounding."
+        "left: nothing lies beyond the dashed line. Middle: no error lies above its dashed bound, and one line "
+        "lies on it. Right: some differences fall to rounding, the others do not."
     )
     return Report(look, (*claims, iteration_claim, *map_claims), numbers, figure)
 
 
 def value_iteration(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """Errors of value iteration, from 0 and from Q* + 1, which attains the bound."""
+    """Return errors of value iteration, from 0 and from Q* + 1, which attains the bound."""
     numbers, above, attained, sweeps = {}, 0.0, 0.0, 60
     for i, gamma in enumerate((0.5, 0.8, 0.9)):
         process = random(10, 3, 3, int(rng.integers(2**31)), gamma)

@@ -1,4 +1,4 @@
-"""The deadly triad: function approximation, bootstrapping and off-policy data, each harmless without the others.
+"""The deadly triad is function approximation, bootstrapping and off-policy data, each harmless without the others.
 
 First Baird's counterexample, exactly and from samples, with all three legs and without each (`lab.tools.baird`).
 Then DQN with four bootstrap targets on a task whose returns are at most 1 (`lab.tools.soft_divergence`).
@@ -16,7 +16,7 @@ from swingup.lab.tools.report import Claim, Report, plain
 from swingup.training import machine
 
 UPDATES = np.unique(np.logspace(0, 6, 61).astype(int))  # expected updates at which errors are drawn
-TRIAD_UPDATES = 10_000  # so many with all three legs; after more, the numbers only get longer
+TRIAD_UPDATES = 10_000  # with all three legs; after more, the numbers only get longer
 SAMPLES, RUNS = 1_000, 10
 ENV, LR, GRADIENT_STEPS, SEEDS = "FourRooms-misc", 1e-3, 2_000, 10
 BATCHES = 20  # per point of the curves
@@ -24,21 +24,21 @@ MOST_STEPS = 50  # the longest returns of which the spectral radius is drawn
 
 
 def run(seed: int = 0) -> Report:
-    """Both parts, and a figure of three panels."""
+    """Run both parts, and draw a figure of three panels."""
     figure = Figure(figsize=(12, 3.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, 3)
     exact, exact_claims = counterexample(seed, panels[0], panels[1])
     deep, deep_claims = networks(seed, panels[2])
     look = (
-        "left, the one line that rises: Baird's values with all three legs. Middle: where its eigenvalue comes "
-        "back to 1. Right: which targets cross the dashed line, beyond which no return can be."
+        "left: the one line that rises has all three legs. Middle: with longer returns its eigenvalue comes back "
+        "to 1. Right: some targets cross the dashed line, beyond which no return can be."
     )
     numbers = {"baird": exact, "soft_divergence": deep}
     return Report(look, (*exact_claims, *deep_claims), numbers, figure)
 
 
 def counterexample(seed: int, left: Axes, middle: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Baird's errors over expected updates, and the spectral radius over the length of the returns."""
+    """Follow Baird's errors over expected updates, and the spectral radius over the length of the returns."""
     numbers, claims = {}, []
     for name, leg in baird.LEGS.items():
         triad = name == "all three"
@@ -75,7 +75,7 @@ def counterexample(seed: int, left: Axes, middle: Axes) -> tuple[dict[str, Any],
 
 
 def returns(axes: Axes) -> dict[str, Any]:
-    """The spectral radius with targets of n rewards, and the least n at which it is not above 1."""
+    """Return the spectral radius with targets of n rewards, and the least n at which it is not above 1."""
     steps = np.arange(1, MOST_STEPS + 1)
     triad = baird.LEGS["all three"]
     radii = np.array([baird.radius(baird.expected(triad, baird.GAMMA**n)) for n in steps])
@@ -90,13 +90,13 @@ def returns(axes: Axes) -> dict[str, Any]:
 
 
 def networks(seed: int, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """The largest |Q| of DQN's batches with each target, all seeds in one program."""
+    """Train DQN with each target, all seeds in one program, and record the largest |Q| of its batches."""
     seeds = range(seed * SEEDS, (seed + 1) * SEEDS)  # no two root seeds share any
     algo, rows = soft_divergence.settings(seeds, [LR], GRADIENT_STEPS)
     machine.set_up(algo, len(rows))
     bound = 1 / (1 - algo.gamma)
     found = soft_divergence.largest_q(ENV, algo, rows, GRADIENT_STEPS)
-    # [targets, seeds, points]: a point is the largest of so many batches, so that no excursion is hidden.
+    # [targets, seeds, points]: a point is the largest of all batches since the last, so that no excursion is hidden.
     q = found.reshape(len(soft_divergence.TARGETS), SEEDS, -1, BATCHES).max(-1)
     at = BATCHES * np.arange(1, q.shape[-1] + 1)
     largest = dict(zip(soft_divergence.TARGETS, q.max(-1), strict=True))

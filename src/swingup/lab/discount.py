@@ -1,4 +1,4 @@
-"""How far a discount looks ahead.
+"""A discount looks ahead only so far.
 
 A small reward is near, a large one far. A reward b after m env steps is worth γ^(m-1) b, one of a after n is worth
 γ^(n-1) a; so the far one is preferred where γ > (a/b)^(1/(m-n)), and below that threshold the best first action flips.
@@ -36,7 +36,7 @@ class Choice(NamedTuple):
         return (self.near / self.far) ** (1 / (self.env_steps_far - self.env_steps_near))
 
     def process(self, gamma: float) -> MDP:
-        """The corridor: action 0 goes left, action 1 right; both ends are terminal, the start is state n."""
+        """Make the corridor: action 0 goes left, action 1 right; both ends are terminal, the start is state n."""
         states = self.env_steps_near + self.env_steps_far + 1
         p, r = np.zeros((states, 2, states)), np.zeros((states, 2, states))
         for s in range(1, states - 1):
@@ -46,18 +46,18 @@ class Choice(NamedTuple):
         return mdp(p, r, np.eye(states)[self.env_steps_near], [0, states - 1], gamma)
 
     def preference(self, gamma: float) -> float:
-        """Q*(start, right) - Q*(start, left)."""
+        """Return Q*(start, right) - Q*(start, left)."""
         left, right = optimal_action_value(self.process(gamma))[self.env_steps_near]
         return float(right - left)
 
 
 def measured_threshold(choice: Choice) -> float:
-    """The γ at which the best first action flips, by bisection on Q* from value iteration."""
+    """Find the γ at which the best first action flips, by bisection on Q* from value iteration."""
     return float(bisect(choice.preference, 1e-3, 1 - 1e-9, xtol=1e-13))  # pyright: ignore[reportArgumentType]
 
 
 def share_within(gamma: float, env_steps: np.ndarray) -> np.ndarray:
-    """1 - γ^k, the share that the first k env steps have of a return of equal rewards."""
+    """Return 1 - γ^k, the share that the first k env steps have of a return of equal rewards."""
     return 1 - gamma**env_steps
 
 
@@ -67,7 +67,7 @@ def random_choice(rng: np.random.Generator) -> Choice:
 
 
 def run(seed: int = 0) -> Report:
-    """Two values that cross, their thresholds over distances, and shares of the return."""
+    """Compute two values that cross, their thresholds over distances, and shares of the return."""
     rng = np.random.default_rng(seed)
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, 3)
@@ -102,7 +102,7 @@ def run(seed: int = 0) -> Report:
 
 
 def draw_crossing(axes: Axes, choice: Choice) -> None:
-    """What each of the two rewards is worth at the start, over γ."""
+    """Draw what each of the two rewards is worth at the start, over γ."""
     gammas = np.linspace(0.7, 1, 200)
     axes.plot(gammas, choice.near * gammas ** (choice.env_steps_near - 1), label="0.5 after 2 env steps")
     axes.plot(gammas, choice.far * gammas ** (choice.env_steps_far - 1), label="1 after 7 env steps")
@@ -114,7 +114,7 @@ def draw_crossing(axes: Axes, choice: Choice) -> None:
 
 
 def horizons(axes: Axes) -> tuple[dict, list[Claim]]:
-    """Shares of the return within so many horizons, and the limit of the geometric series."""
+    """Compute the share of the return within each of several horizons, and the limit of the geometric series."""
     numbers, sums, shares = {}, [], []
     for gamma in GAMMAS:
         horizon = 1 / (1 - gamma)
@@ -130,7 +130,7 @@ def horizons(axes: Axes) -> tuple[dict, list[Claim]]:
         numbers[str(gamma)] = {"return": limit, "horizon": horizon, "share_within_horizon": within}
     axes.axhline(1 - 1 / math.e, color="black", lw=0.8, ls="--", label="1 - 1/e")
     axes.set(
-        xlabel="within so many env steps",
+        xlabel="within this many env steps",
         ylabel="share of the return",
         title="Horizons 1/(1-γ)",
         ylim=(0, 1.02),

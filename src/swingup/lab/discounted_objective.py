@@ -1,8 +1,8 @@
-"""Where leaving out γ^t turns the policy gradient round (Thomas 2014; Nota & Thomas 2020).
+"""Leaving out γ^t can turn the policy gradient round (Thomas 2014; Nota & Thomas 2020).
 
 The gradient of the discounted J weighs env step t by γ^t. Nobody's estimator does: it takes discounted values, and
 all env steps alike. That is no gradient of the discounted objective, nor of the undiscounted one, nor of any function,
-as its Jacobian is not symmetric. Mostly it does no harm. Here it does. One parameter decides in two states that look
+since its Jacobian is not symmetric. Mostly it does no harm. Here it does. One parameter decides in two states that look
 alike: in the first, left pays 1; in the second, right pays 1.5 at once and left pays 3, but late. Both objectives want
 left. The usual estimate counts the second state in full, sees little of the late 3, and goes right.
 """
@@ -19,7 +19,7 @@ from swingup.lab.tools import episodes as ep
 from swingup.lab.tools.report import Claim, Report
 from swingup.theory.exact import softmax
 
-GAMMA, LATE = 0.5, 4  # the 3 comes so many env steps after the choice of left in the second state
+GAMMA, LATE = 0.5, 4  # the 3 comes LATE env steps after the choice of left in the second state
 HORIZON = LATE + 2
 EPISODES = 50_000
 UPDATES, RATE = 200, 1.0  # of gradient ascent
@@ -28,7 +28,9 @@ LEFT, RIGHT = 0, 1
 
 
 def run(seed: int = 0) -> Report:
-    """Three fields at every probability of left, ascent along them, and the asymmetry of the usual one's Jacobian."""
+    """Compute three fields at every probability of left, ascent along them, and the asymmetry of the usual one's
+    Jacobian.
+    """
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     process = two_alike(GAMMA)
@@ -36,8 +38,9 @@ def run(seed: int = 0) -> Report:
     ascent, ascent_claim = follow(process, middle)
     curl, curl_claims = asymmetries(right)
     look = (
-        "left: above 0 a field turns the policy to the left; the usual one lies below 0, both gradients above. Middle: "
-        "where each leads. Right: the usual field is a gradient at γ = 1 only, the one with γ^t for every γ."
+        "left: above 0 a field turns the policy to the left; the usual one lies below 0, both gradients lie "
+        "above. Middle: each leads elsewhere. Right: the usual field is a gradient at γ = 1 only, the one with "
+        "γ^t for every γ."
     )
     numbers = {"fields": drawn, "ascent": ascent, "asymmetry": curl}
     return Report(look, (*turn_claims, ascent_claim, *curl_claims), numbers, figure)
@@ -56,7 +59,7 @@ def two_alike(gamma: float) -> MDP:
 
 
 def shared(process: MDP, theta: float) -> np.ndarray:
-    """Logits [S, A] in which one parameter is the log odds of left, in both states and wherever one waits."""
+    """Make logits [S, A] in which one parameter is the log odds of left, in both states and wherever one waits."""
     return np.tile([theta, 0.0], (process.num_states, 1))
 
 
@@ -70,12 +73,12 @@ FIELDS = {  # each a function of the MDP, of logits and of the number of env ste
 
 
 def field(name: str, process: MDP, theta: float) -> float:
-    """The derivative with respect to the shared parameter: the sum over states of those of left."""
+    """Return the derivative with respect to the shared parameter: the sum over states of those of left."""
     return float(FIELDS[name](process, shared(process, theta), HORIZON)[:, LEFT].sum())
 
 
 def directions(process: MDP, rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """The fields over the probability of left, and samples of the usual one by VPG's reward-to-go."""
+    """Compute the fields over the probability of left, and samples of the usual one by VPG's reward-to-go."""
     chance = np.linspace(0.01, 0.99, 99)
     odds = np.log(chance / (1 - chance))
     curves = np.array([[field(name, process, x) for name in FIELDS] for x in odds])
@@ -116,7 +119,9 @@ def directions(process: MDP, rng: np.random.Generator, axes: Axes) -> tuple[dict
 
 
 def follow(process: MDP, axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """Ascent along the discounted gradient and along the usual field, from the uniform policy; judged by both J."""
+    """Ascend along the discounted gradient and along the usual field, from the uniform policy; judge both ways by
+    both J.
+    """
     numbers: dict[str, Any] = {}
     ends = []
     for i, name in ((0, "gradient of discounted J"), (2, "usual estimate")):
@@ -141,7 +146,9 @@ def follow(process: MDP, axes: Axes) -> tuple[dict[str, Any], Claim]:
 
 
 def asymmetries(axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Of the Jacobians of both fields, in the example MDP with a parameter for each state and action, over γ."""
+    """Measure how asymmetric the Jacobians of both fields are over γ, in the example MDP with a parameter for each
+    state and action.
+    """
     process, logits = ep.example()
     both = ep.performance_gradient, ep.usual_gradient
     discounted = [process._replace(gamma=gamma) for gamma in DISCOUNTS]
@@ -165,7 +172,7 @@ def asymmetries(axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
 
 
 def asymmetry(vector: Any, logits: np.ndarray, width: float = 1e-4) -> float:
-    """‖J - J'‖ / ‖J + J'‖ of a field's Jacobian J, by central differences; 0 where it is a gradient (Schwarz)."""
+    """Return ‖J - J'‖ / ‖J + J'‖ of a field's Jacobian J, by central differences; it is 0 for a gradient (Schwarz)."""
     columns = [
         (vector(logits + d) - vector(logits - d)).ravel() / (2 * width)
         for d in width * np.eye(logits.size).reshape(-1, *logits.shape)

@@ -1,4 +1,4 @@
-"""A reward that weighs speed against energy: R = v - α |a|², the lecture's robot that runs forwards on little energy.
+"""A reward can weigh speed against energy: R = v - α |a|², the lecture's robot that runs forwards on little energy.
 
 The runner's speed follows its effort a, with friction: v' = (1 - k) v + k a, a from 0 to 1. Its value is linear in
 its speed, V(v) = v / (1 - γ(1 - k)) + constant, so the best effort is the same at every speed:
@@ -28,14 +28,14 @@ PROCESSES = 20  # random ones
 
 
 class Use(NamedTuple):
-    """What a policy gets and what it spends, per env step: means of v and |a|² with discounted weights."""
+    """A policy gets and spends this much per env step: means of v and |a|² with discounted weights."""
 
     speed: float
     energy: float
 
 
 def runner(alpha: float) -> MDP:
-    """The runner on a grid of speeds; a speed between two is shared by them so that its mean is kept."""
+    """Make the runner on a grid of speeds; a speed between two is shared by them so that its mean is kept."""
     following = (1 - FRICTION) * SPEEDS[:, None] + FRICTION * EFFORTS  # [S, A]
     place = following * (len(SPEEDS) - 1)
     transition = np.clip(1 - np.abs(place[..., None] - np.arange(len(SPEEDS))), 0, 1)
@@ -44,41 +44,41 @@ def runner(alpha: float) -> MDP:
 
 
 def best_effort(alpha: float) -> float:
-    """a* of the module's text, for efforts that are not on a grid."""
+    """Return a* of the module's text, for efforts that are not on a grid."""
     marginal = GAMMA * FRICTION / (1 - GAMMA * (1 - FRICTION))
     return min(1.0, marginal / (2 * alpha)) if alpha > 0 else 1.0
 
 
 def best_effort_on_grid(alpha: float) -> float:
-    """The effort of the grid with the largest γ k a / (1 - γ(1-k)) - α a²."""
+    """Return the effort of the grid with the largest γ k a / (1 - γ(1-k)) - α a²."""
     marginal = GAMMA * FRICTION / (1 - GAMMA * (1 - FRICTION))
     return float(EFFORTS[np.argmax(marginal * EFFORTS - alpha * EFFORTS**2)])
 
 
 def steady_value(effort: float, alpha: float) -> np.ndarray:
-    """V of one effort for ever, at each speed of the grid: v/(1 - γ(1-k)) + (γ k a/(1 - γ(1-k)) - α a²)/(1 - γ)."""
+    """Return V of one effort for ever, at each speed v: v/(1 - γ(1-k)) + (γ k a/(1 - γ(1-k)) - α a²)/(1 - γ)."""
     slope = 1 / (1 - GAMMA * (1 - FRICTION))
     return slope * SPEEDS + (slope * GAMMA * FRICTION * effort - alpha * effort**2) / (1 - GAMMA)
 
 
 def use(process: MDP, policy: np.ndarray, speed: np.ndarray, energy: np.ndarray) -> Use:
-    """Means over the policy's discounted occupancy, of tables [S, A]."""
+    """Return means of tables [S, A] over the policy's discounted occupancy."""
     often = (1 - process.gamma) * occupancy(process, policy)
     return Use(float((often * speed).sum()), float((often * energy).sum()))
 
 
 def best_policy(process: MDP) -> np.ndarray:
-    """The greedy policy of V* from policy iteration: [S, A]."""
+    """Return the greedy policy of V* from policy iteration: [S, A]."""
     return greedy(lookahead(process, optimal_by_policies(process)))
 
 
 def falls(uses: list[Use]) -> bool:
-    """Whether neither speed nor energy ever rises, beyond rounding."""
+    """Say whether neither speed nor energy ever rises, beyond rounding."""
     return bool((np.diff(np.array(uses), axis=0) < 1e-9).all())
 
 
 def random_uses(seed: int) -> list[Use]:
-    """The best policies' use over all α in a random process with random speeds and energies [S, A]."""
+    """Return what the best policies use over all α in a random process with random speeds and energies [S, A]."""
     rng = np.random.default_rng(seed)
     table = random(8, 4, 3, int(rng.integers(2**31)), GAMMA)
     speed, energy = rng.normal(size=(8, 4)), rng.uniform(0, 1, (8, 4))
@@ -91,7 +91,7 @@ def random_uses(seed: int) -> list[Use]:
 
 
 def run(seed: int = 0) -> Report:
-    """Speed and energy over α, one against the other, and runs from standstill."""
+    """Draw speed and energy over α, one against the other, and runs from standstill."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     speed, energy = np.meshgrid(SPEEDS, EFFORTS**2, indexing="ij")
@@ -135,7 +135,7 @@ def run(seed: int = 0) -> Report:
 
 
 def draw_sweep(axes: Axes, uses: list[Use]) -> None:
-    """Dots of the tables, and lines of the closed form, whose effort is constant from standstill on."""
+    """Draw dots for the tables, and lines for the closed form, whose effort is constant from standstill on."""
     alphas = np.geomspace(ALPHAS[1], ALPHAS[-1], 200)
     effort = np.array([best_effort(alpha) for alpha in alphas])
     # (1 - γ) Σ γ^t v_t of v_t = a (1 - (1-k)^t)
@@ -151,7 +151,7 @@ def draw_sweep(axes: Axes, uses: list[Use]) -> None:
 
 
 def draw_runs(axes: Axes, efforts: np.ndarray) -> dict[str, list[float]]:
-    """Speeds over time from standstill, for four prices."""
+    """Draw speeds over time from standstill, for four prices."""
     numbers = {}
     for i in (0, 20, 27, 34):
         v = efforts[i, 0] * (1 - (1 - FRICTION) ** np.arange(31))

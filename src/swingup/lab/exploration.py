@@ -1,4 +1,4 @@
-"""Exploration: Q-learning on a chain in which only a long run to the right pays, with four schedules of ε.
+"""Exploration has to find what pays: Q-learning tries four schedules of ε where only a long run to the right does.
 
 Source: the lecture's ε-greedy policy, decayed linearly to a floor, as in Mnih et al. 2015, doi:10.1038/nature14236;
 the chain is like RiverSwim (Strehl & Littman 2008, doi:10.1016/j.jcss.2007.08.009). A small reward lies at the left
@@ -21,7 +21,7 @@ from swingup.distributions import noise
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, chain
-from swingup.lab.tools.learning import greedy_performance, learn, seeds_of
+from swingup.lab.tools.learning import greedy_performance, learn, per_seed, seeds_of
 from swingup.lab.tools.report import Claim, Report
 from swingup.spaces import Discrete
 from swingup.theory import exact
@@ -52,8 +52,8 @@ def run(seed: int = 0) -> Report:
     p_value = fit(counts, schedule)
     draw_schedule(right, at, epsilon[-1], counts)
     look = (
-        "left: only the schedule that begins with random actions finds the goal soon and in nearly every seed. Right: "
-        "its ε, and how random the actions are that it draws."
+        "left: only the schedule that begins with random actions finds the goal soon and in nearly every seed. "
+        "Right: its ε falls, and its actions are as random as ε says."
     )
     numbers = {
         "env_steps": at.tolist(),
@@ -67,7 +67,7 @@ def run(seed: int = 0) -> Report:
 
 
 def river() -> MDP:
-    """The chain, with a small reward for being carried to its left end."""
+    """Make the chain, with a small reward for being carried to its left end."""
     process = chain(STATES, SLIP, GAMMA)
     reward = process.reward.copy()
     reward[:-1, :, 0] = SMALL
@@ -75,13 +75,16 @@ def river() -> MDP:
 
 
 def algorithm(schedules: list[tuple[float, float]], seeds: int) -> QLearning:
-    """Q-learning with each schedule for so many seeds; its decay takes half of the training."""
+    """Train Q-learning with each schedule and each of `seeds` seeds; the decay takes half of the training."""
     start, end = np.repeat(np.array(schedules, np.float32), seeds, 0).T
-    return QLearning(gamma=GAMMA, epsilon_start=start, epsilon_end=end, epsilon_decay=ENV_STEPS / 2)  # pyright: ignore
+    decay = {"epsilon_start": start, "epsilon_end": end, "epsilon_decay": ENV_STEPS / 2}
+    return per_seed(QLearning, gamma=GAMMA, **decay)
 
 
 def found_by(schedules: list[tuple[float, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The share of seeds whose greedy policy has 90% of the best J, and ε, at each look: [schedules, points] each."""
+    """Return the share of seeds whose greedy policy has 90% of the best J, and ε, at each look: [schedules, points]
+    each.
+    """
     algo, rows = algorithm(schedules, SEEDS), seeds_of(seed, SEEDS) * len(schedules)
     machine.set_up(algo, len(rows))
     mdp, every = river(), ENV_STEPS // POINTS
@@ -97,12 +100,14 @@ def found_by(schedules: list[tuple[float, float]], seed: int) -> tuple[np.ndarra
 
 
 def expected_epsilon(schedule: tuple[float, float], env_steps: np.ndarray) -> np.ndarray:
-    """ε after so many env steps: a straight line from start to end in half of the training, then the end."""
+    """Return ε after a number of env steps: a straight line from start to end in half of the training, then the end."""
     return np.interp(env_steps, [0, ENV_STEPS / 2], schedule)
 
 
 def actions(algo: Any, env_steps: np.ndarray, seed: int) -> np.ndarray:
-    """How often each of two actions is taken at each of these times, where action 1 is the greedy one: [points, 2]."""
+    """Count how often each of two actions is taken at each of these times, where action 1 is the greedy one: [points,
+    2].
+    """
     q = jnp.array([[0.0, 1.0]])
     obs, counts = jnp.zeros(DRAWS, jnp.int32), []
     for time, key in zip(env_steps, jax.random.split(jax.random.key(seed), len(env_steps)), strict=True):
@@ -113,7 +118,7 @@ def actions(algo: Any, env_steps: np.ndarray, seed: int) -> np.ndarray:
 
 
 def fit(counts: np.ndarray, epsilon: np.ndarray) -> float:
-    """The p-value of the chi-square test that the greedy one of two actions is taken with probability 1 - ε / 2."""
+    """Return the chi-square test's p-value that the greedy one of two actions is taken with probability 1 - ε / 2."""
     from scipy.stats import chi2
 
     total = counts.sum(1)
@@ -132,14 +137,14 @@ def draw_schedule(axes: Axes, at: np.ndarray, epsilon: np.ndarray, counts: np.nd
 
 
 def finding(last: dict[str, float]) -> list[Claim]:
-    """Of the share of seeds that have found the goal at the end."""
+    """Claim what the share of seeds that have found the goal at the end shows."""
     shares = ", ".join(f"{name}: {x:.0%}" for name, x in last.items())
     holds = last["ε = 0"] <= 0.1 and last["ε = 0.1"] <= 0.2 and last[DECAYED] >= 0.8
     return [Claim(bool(holds), f"share of {SEEDS} seeds whose greedy policy goes to the goal, {shares}")]
 
 
 def matching(off: float, p_value: float) -> list[Claim]:
-    """Of the schedule and the actions it leads to."""
+    """Claim that the actions taken fit the schedule of ε."""
     return [
         Claim(off < 1e-5, f"ε in training is the straight line to its floor, to {off:.0e}"),
         Claim(

@@ -46,22 +46,24 @@ PROCESSES = 20  # random ones, with random groups of states
 
 
 def two_states(gamma: float, ending: float = 0.0) -> MDP:
-    """The first state leads to the second, that to itself, or to the end with probability `ending`; no reward."""
+    """Make two states: the first leads to the second, that to itself, or to the end with probability `ending`; no
+    reward.
+    """
     return mdp([[[0, 1, 0]], [[0, 1 - ending, ending]], [[0, 0, 1]]], np.zeros((3, 1)), [1, 0, 0], [2], gamma)
 
 
 def radius(process: MDP, fit: np.ndarray, policy: np.ndarray) -> float:
-    """The spectral radius of γ M P_π: by it, in the end, M T^π lengthens what it is repeatedly applied to."""
+    """Return the spectral radius of γ M P_π: by it, in the end, each M T^π lengthens what it is applied to."""
     return float(np.abs(np.linalg.eigvals(process.gamma * fit @ chain_of(process, policy))).max())
 
 
 def growth(found: Iteration) -> float:
-    """By how much the last difference of neighbours is longer than the one before."""
+    """Return by how much the last difference of neighbours is longer than the one before."""
     return float(found.steps[-1] / found.steps[-2])
 
 
 def corner(gamma: float = GAMMA) -> tuple[MDP, dict[str, np.ndarray]]:
-    """An empty gridworld with a reward of 1 in its last corner, and four fits of its values."""
+    """Fit the values of an empty gridworld with a reward of 1 in its last corner in four ways."""
     layout = ["S" + "." * (SIZE - 1), *["." * SIZE] * (SIZE - 2), "." * (SIZE - 1) + "G"]
     place = np.array(cells(layout))
     alive = np.arange(SIZE**2) < SIZE**2 - 1
@@ -74,14 +76,14 @@ def corner(gamma: float = GAMMA) -> tuple[MDP, dict[str, np.ndarray]]:
 
 
 def gordon_bound(process: MDP, groups: np.ndarray) -> float:
-    """2ε / (1 - γ) of aggregation: ε, the distance to the nearest constants, is half of V*'s spread in a group."""
+    """Return 2ε / (1 - γ) of aggregation: ε, the distance to the nearest constants, is half V*'s spread in a group."""
     best = optimal_value(process)
     spread = max(float(np.ptp(best[groups == g])) for g in np.unique(groups))
     return spread / (1 - process.gamma)
 
 
 def random_groups(seed: int) -> list[dict[str, float]]:
-    """Fitted value iteration of random processes in random groups: modulus, error, and both bounds."""
+    """Run fitted value iteration of random processes in random groups: return modulus, error, and both bounds."""
     rng, rows = np.random.default_rng(seed), []
     for _ in range(PROCESSES):
         process = random(20, 3, 4, int(rng.integers(2**31)), rng.uniform(0.5, 0.95))
@@ -96,7 +98,7 @@ def random_groups(seed: int) -> list[dict[str, float]]:
 
 
 def run(seed: int = 0) -> Report:
-    """Weights of the two states, growth over γ, errors in a gridworld, and random processes."""
+    """Compute weights of the two states, growth over γ, errors in a gridworld, and random processes."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rng = np.random.default_rng(seed)
@@ -115,15 +117,15 @@ def run(seed: int = 0) -> Report:
         f"within ‖M V* - V*‖/(1-γ), itself within Gordon's 2ε/(1-γ); the error is at most {closest:.2f} of the former",
     )
     look = (
-        "left: one line rises, with the same two values as the others; only the fit differs. Right: least squares "
-        "leaves the gridworld's V*, means of cells end below their dashed bound."
+        "left: one line rises, with the same two values as the others; only the fit differs. Right: least squares"
+        " leaves the gridworld's V*, while means of cells end below their dashed bound."
     )
     numbers = {"weights": weights, "growth": sweep, "gridworld": corners, "random_groups": rows}
     return Report(look, (weights_claim, sweep_claim, *corner_claims, groups_claim), numbers, figure)
 
 
 def draw_weights(axes: Axes, first: float) -> tuple[dict[str, Any], Claim]:
-    """w over iterations for the three fits, and their growth beside the spectral radius."""
+    """Draw w over iterations for the three fits, and their growth beside the spectral radius."""
     process, numbers, texts = two_states(GAMMA), {}, []
     for name, fit in FITS.items():
         found = fitted_value_iteration(process, fit, first * FEATURES[:, 0], limit=ITERATIONS)
@@ -150,7 +152,7 @@ def draw_weights(axes: Axes, first: float) -> tuple[dict[str, Any], Claim]:
 
 
 def draw_growth(axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """Growth per iteration over γ, for two chances of the end: 6/5 γ and (6 - 4ε)/5 γ."""
+    """Draw growth per iteration over γ, for two chances of the end: 6/5 γ and (6 - 4ε)/5 γ."""
     gammas, worst, numbers = np.linspace(0.05, 0.99, 48), 0.0, {}
     for ending in (0.0, 0.5):
         formula = gammas * (6 - 4 * ending) / 5
@@ -177,7 +179,7 @@ def draw_growth(axes: Axes) -> tuple[dict[str, Any], Claim]:
 
 
 def draw_corner(axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Errors of the gridworld's four fits over iterations."""
+    """Draw errors of the gridworld's four fits over iterations."""
     process, fits = corner()
     best, numbers = optimal_value(process), {}
     for name, fit in fits.items():

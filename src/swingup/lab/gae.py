@@ -1,4 +1,4 @@
-"""Generalised advantage estimation: λ between bias and variance (Schulman et al. 2016).
+"""Generalised advantage estimation trades bias for variance by λ (Schulman et al. 2016).
 
 Â = (1-λ) Σ_n λⁿ⁻¹ A⁽ⁿ⁾ = Σ_k (γλ)ᵏ δ_{t+k}: an exponential average of all n-step advantages and a discounted sum of TD
 errors are the same, terminations and truncations included. λ = 0 is the TD error, λ = 1 the return minus V. On the
@@ -25,7 +25,7 @@ STEPS, ENVS, GAMMA, LAM = 12, 20, 0.9, 0.8  # of the random data in which the id
 
 
 def run(seed: int = 0) -> Report:
-    """The identities on random data, then bias and variance of the gradient over λ."""
+    """Check the identities on random data, then compute bias and variance of the gradient over λ."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rng = np.random.default_rng(seed)
@@ -35,15 +35,16 @@ def run(seed: int = 0) -> Report:
     trade, trade_claims = bias_and_variance(case, moments, rng, middle)
     best, best_claim = best_lambda(case, moments, right)
     look = (
-        "left: three ways to GAE on one line, and the slide's sum beside it. Middle: what λ does to bias and variance. "
-        "Right: the best λ lies between 0 and 1, nearer to 1 the more samples there are."
+        "left: three ways to compute GAE lie on one line, and the slide's sum lies beside it. Middle: with λ the "
+        "bias falls and the variance rises. Right: the best λ lies between 0 and 1, nearer to 1 the more samples "
+        "there are."
     )
     numbers = {"identities": same, "gradient": trade, "best": best}
     return Report(look, (*same_claims, *trade_claims, best_claim), numbers, figure)
 
 
 def identities(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """GAE as the average, as the sum, and at both limits; with episodes that end and others that are cut off."""
+    """Compute GAE as the average, as the sum, and at both limits, with episodes that end and others that are cut."""
     data = random_data(rng)
     reward, value, following, terminated, done = data
     whole = ep.float64(gae, *data, GAMMA, LAM)
@@ -80,7 +81,7 @@ def identities(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], li
 
 
 def random_data(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """r, V, V of the successor, terminated and done, each [T, N]; within an episode the successor's V is the next."""
+    """Draw r, V, V of the successor, terminated and done, each [T, N]; within an episode the successor's V is next."""
     reward, value, other = rng.normal(size=(3, STEPS, ENVS))
     kind = rng.choice(3, (STEPS, ENVS), p=[0.8, 0.1, 0.1])  # goes on, terminates, is truncated
     kind[:3, 0] = 0, 2, 1  # the rollout that is drawn has one of each
@@ -89,7 +90,7 @@ def random_data(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
 
 
 def average_of(data: tuple[np.ndarray, ...], lam: float) -> np.ndarray:
-    """(1-λ) Σ_n λⁿ⁻¹ A⁽ⁿ⁾ [T, N] by the library's A⁽ⁿ⁾. From n = T on all are the same, as the data end there."""
+    """Return (1-λ) Σ_n λⁿ⁻¹ A⁽ⁿ⁾ [T, N] by the library's A⁽ⁿ⁾. They are the same from n = T on, where the data end."""
 
     def of_length(n: Any) -> Any:
         return n_step_advantage(*map(jnp.asarray, data), gamma=GAMMA, n=n)  # pyright: ignore
@@ -122,7 +123,9 @@ def slide_average(data: tuple[np.ndarray, ...], lam: float) -> np.ndarray:
 def bias_and_variance(
     case: wv.Case, moments: np.ndarray, rng: np.random.Generator, axes: Axes
 ) -> tuple[dict[str, Any], list[Claim]]:
-    """Of Â + V̂(s_t) as an estimate of Q(s_t, a_t), exact and by the library's GAE on samples."""
+    """Return bias and variance of Â + V̂(s_t) as an estimate of Q(s_t, a_t), exactly and by the library's GAE on
+    samples.
+    """
     bias, variance = np.array([wv.errors_of_q(case, m) for m in moments]).T
     data, arguments = wv.rollouts(case, rng)
     chosen = range(0, len(LAMBDAS), 4)
@@ -156,7 +159,7 @@ def bias_and_variance(
 
 
 def best_lambda(case: wv.Case, moments: np.ndarray, axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """The exact error of the gradient over λ, and where it is least."""
+    """Return the exact error of the gradient over λ, and where it is least."""
     errors = [wv.errors_of_gradient(case, m) for m in moments]
     best = wv.draw_mse(axes, LAMBDAS, errors)
     axes.set_xlabel("λ")

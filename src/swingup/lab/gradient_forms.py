@@ -1,4 +1,5 @@
-"""Four forms of the policy gradient: one mean, four variances (Sutton et al. 2000; Schulman et al. 2016, section 2).
+"""The policy gradient has four forms with one mean and four variances (Sutton et al. 2000; Schulman et al. 2016,
+section 2).
 
 ∇J = E[Σ_t ∇ log π(a_t|s_t) Ψ_t] where Ψ_t is the return of the whole episode, the reward-to-go, Q or the advantage
 A = Q - V. In a small MDP every episode can be listed, so the mean and the variance of each form are sums, beside
@@ -19,12 +20,14 @@ from swingup.theory.exact import softmax
 
 FORMS = ("full return", "reward-to-go", "Q", "advantage")
 COUNTS = np.array([10, 30, 100, 300, 1000])  # episodes per estimate
-BATCHES = 200  # estimates of each size: the r.m.s. error of so many is known to about 5%
+BATCHES = 200  # estimates of each size: from 200 the r.m.s. error is known to about 5%
 WORLDS = 100  # random MDPs in which the order is counted
 
 
 def run(seed: int = 0) -> Report:
-    """Exact and sampled moments of the four forms, the order in random MDPs, and the score under two dynamics."""
+    """Compute exact and sampled moments of the four forms, their order in random MDPs, and the score under two
+    dynamics.
+    """
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rng = np.random.default_rng(seed)
@@ -34,22 +37,22 @@ def run(seed: int = 0) -> Report:
     order, order_claim = random_worlds(rng, right)
     score, score_claim = dynamics_drop_out(mdp, logits, rng)
     look = (
-        "left: one mean, and variances that fall from form to form. Middle: all errors fall as one over the square "
-        "root of the episodes, each from its own height. Right: so it is in almost every random MDP."
+        "left: the means are one, and the variances fall from form to form. Middle: all errors fall as one over "
+        "the square root of the episodes, each from its own height. Right: so it is in almost every random MDP."
     )
     numbers = {"exact": exact, "sampled": sampled, "random_mdps": order, "score": score}
     return Report(look, (*exact_claims, *sampled_claims, order_claim, score_claim), numbers, figure)
 
 
 def forms(mdp: MDP, policy: np.ndarray, data: ep.Episodes) -> dict[str, np.ndarray]:
-    """Ψ [T, N] of each form, with the true Q and V; the first two are VPG's own."""
+    """Return Ψ [T, N] of each form, with the true Q and V; the first two are VPG's own."""
     v, q = (ep.along(table, data) for table in ep.values(mdp, policy, len(data.action)))
     whole, to_go = (ep.weights(mdp, data, name) for name in ("full_return", "reward_to_go"))
     return dict(zip(FORMS, (whole, to_go, q, q - v[:-1]), strict=True))
 
 
 def moments_of_forms(mdp: MDP, logits: np.ndarray, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Mean and variance of each form as sums over all episodes; the gradient of J by dynamic programming."""
+    """Return mean and variance of each form, summed over all episodes; and the gradient of J by dynamic programming."""
     policy = softmax(logits)
     data, truth = ep.every(mdp, policy, ep.HORIZON), ep.performance_gradient(mdp, logits, ep.HORIZON).ravel()
     found = {
@@ -75,7 +78,7 @@ def moments_of_forms(mdp: MDP, logits: np.ndarray, axes: Axes) -> tuple[dict[str
 def samples(
     mdp: MDP, logits: np.ndarray, rng: np.random.Generator, axes: Axes
 ) -> tuple[dict[str, Any], list[Claim]]:
-    """The error of the mean over n episodes, beside the square root of variance / n; and one mean over all."""
+    """Measure the error of the mean over n episodes, beside the square root of variance / n; and one mean over all."""
     policy, truth = softmax(logits), ep.performance_gradient(mdp, logits, ep.HORIZON).ravel()
     data = ep.simulate(mdp, policy, ep.HORIZON, BATCHES * int(COUNTS[-1]), rng)
     numbers, slopes, away = {}, [], []
@@ -104,7 +107,7 @@ def samples(
 
 
 def random_worlds(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """The exact variances in random MDPs, and how often each form has less than the one before it."""
+    """Return the exact variances in random MDPs, and how often each form has less than the one before it."""
     variances = []
     for seed in rng.integers(2**32, size=WORLDS):
         mdp, logits = ep.example(int(seed))
@@ -130,7 +133,7 @@ def random_worlds(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any],
 
 
 def dynamics_drop_out(mdp: MDP, logits: np.ndarray, rng: np.random.Generator) -> tuple[dict[str, Any], Claim]:
-    """∇ log P(τ) of all episodes by central differences, under P and under another P, beside Σ_t ∇ log π."""
+    """Compute ∇ log P(τ) of all episodes by central differences, under P and under another P, beside Σ_t ∇ log π."""
     other = mdp._replace(transition=rng.dirichlet(np.ones(mdp.num_states), (mdp.num_states, mdp.num_actions)))
     policy = softmax(logits)
     data = ep.every(mdp, policy, ep.HORIZON)
@@ -146,7 +149,7 @@ def dynamics_drop_out(mdp: MDP, logits: np.ndarray, rng: np.random.Generator) ->
 
 
 def log_gradient(mdp: MDP, logits: np.ndarray, data: ep.Episodes, width: float = 1e-5) -> np.ndarray:
-    """∂ log P(τ|π) / ∂θ by central differences of the whole probability, dynamics and all: [N, S A]."""
+    """Return ∂ log P(τ|π) / ∂θ by central differences of the whole probability, dynamics and all: [N, S A]."""
     found = []
     for direction in np.eye(logits.size).reshape(-1, *logits.shape):
         ends = [

@@ -1,4 +1,4 @@
-"""Value iteration on gridworlds: V_{k+1} = T* V_k from V_0 = 0, drawn as a map with arrows of the greedy policy.
+"""Value iteration, V_{k+1} = T* V_k from V_0 = 0, fills a map from its goal, with arrows of the greedy policy.
 
 V_k is the best return of k env steps. Where moves are certain and all that counts is the way to the goal, it is
 right in exactly those cells that have the goal within k moves: knowledge spreads by one cell per sweep. And
@@ -33,19 +33,19 @@ FAR = 10**6  # the distance of cells from which no way leads to the goal
 
 
 class Spread(NamedTuple):
-    """How many cells are right after each sweep, and how many have the goal within so many moves."""
+    """After k sweeps some cells are right, and some have the goal within k moves: both numbers, for each k."""
 
     right: list[int]
     within: list[int]
 
 
 def sweeps(process: MDP) -> Iteration:
-    """V_0 = 0, V_1, ... until nothing changes by more than 1e-12."""
+    """Return V_0 = 0, V_1, ... until nothing changes by more than 1e-12."""
     return fixed_point(lambda v: optimality_v(process, v), np.zeros(process.num_states))
 
 
 def distances(layout: Sequence[str]) -> np.ndarray:
-    """Moves from each cell to the nearest goal, round walls, holes and cliffs, by search from the goal: [S]."""
+    """Count moves from each cell to the nearest goal, round walls, holes and cliffs, by search from the goal: [S]."""
     where = cells(layout)
     found = {cell: 0 for cell in where if layout[cell[0]][cell[1]] == "G"}
     border = list(found)
@@ -66,7 +66,7 @@ def spread(iterates: Sequence[np.ndarray], best: np.ndarray, distance: np.ndarra
 
 
 def maze(rng: np.random.Generator) -> list[str]:
-    """Random walls, one start and one goal."""
+    """Make a maze of random walls, with one start and one goal."""
     layout = np.where(rng.random((ROWS, COLUMNS)) < WALLS, "#", ".")
     start, goal = rng.permutation(ROWS * COLUMNS)[:2]
     layout.flat[start], layout.flat[goal] = "S", "G"
@@ -74,7 +74,7 @@ def maze(rng: np.random.Generator) -> list[str]:
 
 
 def draw(axes: Axes, layout: Sequence[str], process: MDP, v: np.ndarray, title: str) -> None:
-    """The values as colours, an arrow for each best action that is better than others, letters for special cells."""
+    """Draw values in colours, an arrow for each best action that is better than others, letters for special cells."""
     picture = np.full((len(layout), len(layout[0])), np.nan)
     q = lookahead(process, v)
     for s, (i, j) in enumerate(cells(layout)):
@@ -94,7 +94,9 @@ def draw(axes: Axes, layout: Sequence[str], process: MDP, v: np.ndarray, title: 
 
 
 def run(seed: int = 0) -> Report:
-    """Maps of Grid and Cliff after several sweeps; spreading on Cliff and on random mazes; the greedy policies."""
+    """Draw maps of Grid and Cliff after several sweeps; measure the spreading on Cliff and on random mazes, and the
+    greedy policies.
+    """
     rng = np.random.default_rng(seed)
     figure = Figure(figsize=(12, 4.2), dpi=150, layout="constrained")
     panels = figure.subplots(2, 3, height_ratios=[1.35, 1])
@@ -136,12 +138,14 @@ def run(seed: int = 0) -> Report:
             f"Grid: the greedy policy is best after {settled[0]} sweeps, V is right to 1e-12 after {settled[1]}",
         ),
     )
-    look = "how far from the goal G the colours have spread after so many sweeps, and the arrows with them."
+    look = "the colours spread from the goal G by one cell per sweep, and the arrows with them."
     return Report(look, claims, numbers | {"greedy_gaps": gaps, "policy_settled": settled}, figure)
 
 
 def greedy_gaps() -> dict[str, float]:
-    """The largest difference of the greedy policy's own value from V*, by linear programming, in four gridworlds."""
+    """Return the largest difference of the greedy policy's own value from V*, by linear programming, in four
+    gridworlds.
+    """
     processes = {"Grid": grid(), "Cliff": cliff(), "FrozenLake": frozen_lake(), "WindyGrid": windy_grid()}
     gaps = {}
     for name, process in processes.items():
@@ -152,7 +156,7 @@ def greedy_gaps() -> dict[str, float]:
 
 
 def policy_settled(process: MDP) -> list[int]:
-    """The sweeps after which the greedy policy is worth V* for good, and those after which V stands still."""
+    """Count the sweeps after which the greedy policy is worth V* for good, and those after which V stands still."""
     found = sweeps(process)
     worth = [value(process, greedy(lookahead(process, v))) for v in found.iterates]
     wrong = [k for k, v in enumerate(worth) if np.abs(v - found.point).max() > 1e-9]

@@ -51,8 +51,9 @@ def run(seed: int = 0) -> Report:
     left.legend()
     right.legend()
     look = (
-        "left: Q-learning takes the wrong action most of the time before it learns better, double Q-learning stays "
-        "near the dashed floor. Right: why. Q-learning holds a state to be good that is worth -0.1."
+        "left: Q-learning takes the wrong action most of the time before it learns better, double Q-learning "
+        "stays near the dashed floor. Right: the reason is that Q-learning holds a state to be good that is worth"
+        " -0.1."
     )
     numbers = {
         "floor": floor,
@@ -65,7 +66,8 @@ def run(seed: int = 0) -> Report:
 
 
 def learnt(kind: Any, mdp: MDP, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Was the first action of each episode wrong [S, EPISODES], and `belief` after each `EVERY` env steps [S, points].
+    """Return whether each episode's first action was wrong [S, EPISODES], and `belief` after each `EVERY` env steps
+    [S, points].
 
     An episode has two env steps if its first action was wrong, and one if not.
     """
@@ -79,7 +81,8 @@ def learnt(kind: Any, mdp: MDP, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def belief(q: np.ndarray) -> np.ndarray:
-    """max_a Q(s, a) of one table [..., A]; of two [..., 2, A] what each says of the other's best action, their mean.
+    """Return max_a Q(s, a) of one table [..., A]; of two [..., 2, A] the mean of what each says of the other's best
+    action.
 
     >>> belief(np.array([[[1.0, 5.0], [3.0, 2.0]]])), belief(np.array([[[[1.0, 5.0], [3.0, 2.0]]]]))
     (array([[5., 3.]]), array([[1.5]]))
@@ -91,7 +94,7 @@ def belief(q: np.ndarray) -> np.ndarray:
 
 
 def claims_of(found: dict[str, tuple[np.ndarray, np.ndarray]], floor: float, truth: float) -> list[Claim]:
-    """Of wrong first actions [S, episodes] and beliefs [S, points] of each learner."""
+    """Claim what wrong first actions [S, episodes] and beliefs [S, points] of each learner show."""
     (one, high), (two, low) = found["Q-learning"], found["double Q-learning"]
     wrong, peak = [x.mean(1) for x in (one, two)], int(high.mean(0).argmax())
     more = apart(wrong[0], wrong[1])

@@ -1,4 +1,4 @@
-"""A task that needs memory, and three networks: an LSTM, attention, and an MLP that sees the present alone.
+"""One task needs memory; an LSTM and attention solve it, and an MLP that sees the present alone cannot.
 
 In task:Recall the first of five observations shows a cue and the last action has to name it. What is shown in between
 has nothing to do with the cue, so whoever sees only the present names one of the four at random, whatever it learns.
@@ -30,7 +30,7 @@ SOLVED = 0.8  # the share of right answers that counts; the policies still explo
 
 
 def settings(memory: str) -> PPO:
-    """PPO for 512 env steps, which are about a hundred episodes, per iteration."""
+    """Return PPO's settings, with 512 env steps per iteration, which are about a hundred episodes."""
     horizon = 512.0 * ITERATIONS
     return PPO(
         num_envs=16,
@@ -46,7 +46,7 @@ def settings(memory: str) -> PPO:
 
 @contextmanager
 def quickly_compiled() -> Iterator[None]:
-    """Programs that are made in half the time and run slower: here making them is most of the work."""
+    """Compile programs in half the time, which run slower: here making them is most of the work."""
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
@@ -58,7 +58,9 @@ def quickly_compiled() -> Iterator[None]:
 def train(
     ways: dict[str, tuple[str, int]], seeds: Sequence[int], iterations: int = ITERATIONS
 ) -> dict[str, np.ndarray]:
-    """The share of right answers in every iteration: {name: [seeds, iterations]}. All ways are trained side by side."""
+    """Return the share of right answers in every iteration: {name: [seeds, iterations]}. All ways are trained side by
+    side.
+    """
 
     def one(way: tuple[str, int]) -> np.ndarray:
         memory, window = way
@@ -74,7 +76,7 @@ def train(
 
 
 def judge(right: dict[str, np.ndarray], episodes: int) -> list[Claim]:
-    """With a memory every seed solves it; without one, the share of all seeds is that of chance.
+    """Claim that with a memory every seed solves it; without one, the share of all seeds is that of chance.
 
     The latter within 5 standard errors of a fair guess, so it fails by accident once in 1.7 million times.
     """
@@ -95,7 +97,7 @@ def judge(right: dict[str, np.ndarray], episodes: int) -> list[Claim]:
 
 
 def run(seed: int = 0) -> Report:
-    """Learning curves of the three, every seed a line."""
+    """Draw learning curves of the three, every seed a line."""
     algo = settings("none")
     machine.set_up(algo)  # one device: the cores are busy with one program each
     seeds = range(seed * SEEDS, (seed + 1) * SEEDS)  # no two root seeds share any
@@ -111,6 +113,6 @@ def run(seed: int = 0) -> Report:
     axes.set(xlabel="env steps per seed", ylabel="share of right answers", ylim=(0, 1.02))
     axes.set_title(f"task:Recall, one of {CUES} cues after {LENGTH} env steps")
     axes.legend()
-    look = "which curves leave the black line, chance: those that read the past"
+    look = "some curves leave the black line, chance: those of the networks that read the past."
     numbers = {"env_steps": env_steps.tolist(), "right": {name: x.tolist() for name, x in right.items()}}
     return Report(look, tuple(judge(right, episodes)), numbers, figure)

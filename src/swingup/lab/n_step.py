@@ -1,4 +1,4 @@
-"""n-step advantages under a wrong V: the bias falls and the variance rises with n (Sutton & Barto 2018, chapter 7).
+"""Under a wrong V, n-step advantages have less bias and more variance the larger n is (Sutton & Barto 2018, chapter 7).
 
 A⁽ⁿ⁾_t = r_t + .. + γⁿ⁻¹ r_{t+n-1} + γⁿ V̂(s_{t+n}) - V̂(s_t). An error of V̂ counts for γⁿ of itself and is averaged over
 where one can be n env steps later; each reward brings noise of its own. The lecture's n is one less. What is
@@ -23,7 +23,7 @@ SAMPLED = (1, 2, 4, 8, 16, 32)
 
 
 def run(seed: int = 0) -> Report:
-    """The table of bias and variance, exact and sampled, and the error of the gradient with more and more data."""
+    """Compute the table of bias and variance, exact and sampled, and the gradient's error with more and more data."""
     figure = Figure(figsize=(8.4, 3.6), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     case = wv.make_case()
@@ -40,7 +40,7 @@ def run(seed: int = 0) -> Report:
 def bias_and_variance(
     case: wv.Case, moments: np.ndarray, rng: np.random.Generator, axes: Axes
 ) -> tuple[dict[str, Any], list[Claim]]:
-    """Of A⁽ⁿ⁾ + V̂(s_t) as an estimate of Q(s_t, a_t)."""
+    """Return bias and variance of A⁽ⁿ⁾ + V̂(s_t) as an estimate of Q(s_t, a_t)."""
     exact, n = [wv.errors_of_q(case, m) for m in moments], np.arange(1, LONGEST + 1)
     bias, variance = np.array(exact).T
     data, arguments = wv.rollouts(case, rng)
@@ -70,7 +70,7 @@ def bias_and_variance(
 
 
 def best_n(case: wv.Case, moments: np.ndarray, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """The exact error of the gradient over n, and where it is least."""
+    """Return the exact error of the gradient over n, and where it is least."""
     errors, n = [wv.errors_of_gradient(case, m) for m in moments], np.arange(1, LONGEST + 1)
     best = wv.draw_mse(axes, n, errors)
     axes.set_xscale("log")

@@ -1,4 +1,4 @@
-"""Deep Q-learning minimises no loss: its expected update is the gradient of nothing.
+"""Deep Q-learning has no loss that it minimises: its expected update is the gradient of nothing.
 
     g(w) = E[(r + γ max_a' Q_w(s', a') - Q_w(s, a)) ∇Q_w(s, a)]
 
@@ -34,7 +34,9 @@ DRAWN = {"semi-gradient": "C0", "fixed target": "C2", "residual gradient": "C1"}
 
 
 class Case(NamedTuple):
-    """A random MDP, a network's inputs for each state [S, D] and its weights [P]; with a leading axis, several."""
+    """A case is a random MDP, a network's inputs for each state [S, D] and its weights [P]; with a leading axis,
+    several.
+    """
 
     process: MDP
     inputs: Any
@@ -42,7 +44,7 @@ class Case(NamedTuple):
 
 
 def network(inputs: Array, w: Array) -> Array:
-    """Q [S, A] of two tanh layers and a linear one, all weights and biases in one flat w."""
+    """Return Q [S, A] of two tanh layers and a linear one, all weights and biases in one flat w."""
     sizes, x, at = ((inputs.shape[1], HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, ACTIONS)), inputs, 0
     for i, (width, out) in enumerate(sizes):
         matrix, bias = jnp.split(w[at : at + (width + 1) * out].reshape(width + 1, out), [width])
@@ -52,12 +54,12 @@ def network(inputs: Array, w: Array) -> Array:
 
 
 def parameters() -> int:
-    """How many weights and biases `network` has."""
+    """Count the weights and biases that `network` has."""
     return (INPUTS + 1) * HIDDEN + (HIDDEN + 1) * HIDDEN + (HIDDEN + 1) * ACTIONS
 
 
 def cases(seed: int, count: int = NETWORKS, gamma: float = 0.9) -> Case:
-    """So many random MDPs with random networks."""
+    """Make `count` random MDPs with random networks."""
     rng, found = np.random.default_rng(seed), []
     for _ in range(count):
         process = random(STATES, ACTIONS, 3, int(rng.integers(2**31)), gamma)
@@ -66,7 +68,9 @@ def cases(seed: int, count: int = NETWORKS, gamma: float = 0.9) -> Case:
 
 
 def fields(case: Case) -> dict[str, Any]:
-    """The expected updates of three algorithms as functions of w. The fixed target is that of the case's weights."""
+    """Return the expected updates of three algorithms as functions of w. The fixed target is that of the case's
+    weights.
+    """
     weight = jnp.full((STATES, ACTIONS), 1 / (STATES * ACTIONS))
 
     def q(w: Array) -> Array:
@@ -81,12 +85,14 @@ def fields(case: Case) -> dict[str, Any]:
 
 @jax.jit
 def asymmetries(case: Case) -> dict[str, Array]:
-    """The relative asymmetry of each field's Jacobian, at the weights."""
+    """Return the relative asymmetry of each field's Jacobian, at the weights."""
     return {name: jacobian_asymmetry(field, case.weights) for name, field in fields(case).items()}
 
 
 def turning_plane(field: Any, w: Array) -> Array:
-    """Two orthonormal directions [2, P] in whose plane a field turns most, and how fast: the largest pair of J - J'."""
+    """Return two orthonormal directions [2, P] in whose plane a field turns most, and how fast: the largest pair of J
+    - J'.
+    """
     jacobian = jax.jacfwd(field)(w)
     left, _, right = jnp.linalg.svd(jacobian - jacobian.T)
     plane = jnp.linalg.qr(jnp.stack([left[:, 0], right[0]], 1))[0]
@@ -95,7 +101,8 @@ def turning_plane(field: Any, w: Array) -> Array:
 
 @jax.jit
 def works(case: Case, radii: Array) -> tuple[dict[str, Array], Array]:
-    """Work over the loop's length times the field at its centre: [R] per field; and whether max stays smooth: [R].
+    """Return the work over the loop's length times the field at its centre, [R] per field; and whether max stays
+    smooth: [R].
 
     Where the best action of a state changes on the loop, the residual gradient jumps, and a sum over points is no good
     quadrature. The 1024 points that are looked at include those of `loop_work`.
@@ -118,7 +125,7 @@ def works(case: Case, radii: Array) -> tuple[dict[str, Array], Array]:
 
 
 def by_differences(case: Case, name: str = "semi-gradient", size: float = 1e-6) -> float:
-    """The asymmetry again, from central differences of the field: no derivative of JAX's in the Jacobian."""
+    """Measure the asymmetry again, from central differences of the field: no derivative of JAX's in the Jacobian."""
     field = jax.jit(jax.vmap(fields(case)[name]))
     sides = np.eye(len(case.weights)) * size
     columns = (field(case.weights + sides) - field(case.weights - sides)) / (2 * size)
@@ -200,7 +207,7 @@ def draw_work(several: Case, axes: Axes) -> tuple[dict[str, Any], Claim]:
 
 
 def draw_ring(seed: int, left: Axes, right: Axes) -> tuple[dict[str, Any], Claim]:
-    """Both fields of the ring around the solution, and the ways of expected updates."""
+    """Draw both fields of the ring around the solution, and the ways of expected updates."""
     rng = np.random.default_rng(seed)
     solution, side = rng.uniform(-1, 1, 2), np.linspace(-2.2, 2.2, 23)
     process, features = ring.ring(solution)

@@ -1,4 +1,4 @@
-"""Normalisation: what units the inputs come in should not matter, and to a plain network it does.
+"""What units the inputs come in should not matter, and to a plain network it does.
 
 A network with one hidden layer is trained on the same data in other units, such as millimetres instead of metres. With
 large numbers tanh is saturated from the start; with small ones the weights have too far to go. Layer normalisation of
@@ -38,7 +38,9 @@ def running(x: jax.Array, parts: int = 8) -> Moments:
 @partial(jax.vmap, in_axes=(0, None, None))  # seeds
 @partial(jax.vmap, in_axes=(None, 0, None))  # units
 def final_loss(key: jax.Array, unit: jax.Array, way: str) -> jax.Array:
-    """Loss after training on inputs times `unit` [inputs], relative to the variance of the target: [seeds, units]."""
+    """Return the loss after training on inputs times `unit` [inputs], relative to the variance of the target: [seeds,
+    units].
+    """
     k_x, k_w, k_v = jax.random.split(key, 3)
     x = jax.random.normal(k_x, (SAMPLES, INPUTS))
     y = jnp.sin(2 * x[:, 0]) + x[:, 1] * jnp.cos(x[:, 2])
@@ -66,7 +68,9 @@ def final_loss(key: jax.Array, unit: jax.Array, way: str) -> jax.Array:
 
 
 def measure(seed: int, ways: tuple[str, ...] = WAYS) -> dict[str, dict[str, np.ndarray]]:
-    """Final losses [runs, units] of each way, where the unit is that of all inputs, and where of the first alone."""
+    """Measure the final losses [runs, units] of each way, where the unit is that of all inputs, and where of the
+    first alone.
+    """
     keys, ones = jax.random.split(jax.random.key(seed), RUNS), np.ones((len(UNITS), INPUTS))
     every, first = ones * UNITS[:, None], np.where(np.arange(INPUTS) == 0, UNITS[:, None], 1.0)
     both = jnp.asarray(np.concatenate([every, first]), jnp.float32)
@@ -79,12 +83,12 @@ def measure(seed: int, ways: tuple[str, ...] = WAYS) -> dict[str, dict[str, np.n
 
 
 def spread(losses: np.ndarray) -> float:
-    """The mean loss in the worst unit over that in the best."""
+    """Return the mean loss in the worst unit over that in the best."""
     return float(losses.mean(0).max() / losses.mean(0).min())
 
 
 def judge(found: dict[str, dict[str, np.ndarray]]) -> list[Claim]:
-    """Who is insensitive to which unit."""
+    """Claim who is insensitive to which unit."""
     flat = {"of all inputs": WAYS[1:], "of the first input": WAYS[2:]}
     claims = []
     for name, losses in found.items():
@@ -111,7 +115,7 @@ def formulas(seed: int) -> Claim:
 
 
 def run(seed: int = 0) -> Report:
-    """Final losses over units."""
+    """Draw final losses over units."""
     found = measure(seed)
     figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -125,5 +129,5 @@ def run(seed: int = 0) -> Report:
     panels[0].set_ylabel(f"loss after {UPDATES} updates / variance")
     panels[1].legend()
     numbers = {name: {way: x.tolist() for way, x in losses.items()} for name, losses in found.items()}
-    look = "which curves are flat: layer norm against a unit of all inputs, running statistics against every unit"
+    look = "some curves are flat: layer norm's against a unit of all inputs, running statistics' against every unit."
     return Report(look, (formulas(seed), *judge(found)), numbers | {"units": UNITS.tolist()}, figure)

@@ -23,7 +23,7 @@ LONG = 5_000  # episodes per horizon
 
 
 def run(seed: int = 0) -> Report:
-    """The matrix of all t and t', exact and from samples, and the variance of two forms over the horizon."""
+    """Compute the matrix of all t and t', exact and from samples, and the variance of two forms over the horizon."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     rng = np.random.default_rng(seed)
@@ -37,15 +37,15 @@ def run(seed: int = 0) -> Report:
     draw(figure, middle, away, f"from 0, in standard errors, {EPISODES:,} samples")
     variance, variance_claim = variances(rng, right)
     look = (
-        "left, below the diagonal: an action and a reward before it have a product of mean 0. Middle: samples say so "
-        "as well. Right: what those products cost, more with longer episodes."
+        "left, below the diagonal: an action and a reward before it have a product of mean 0. Middle: samples say"
+        " so as well. Right: those products cost variance, and more of it with longer episodes."
     )
     numbers = {"exact": size.tolist(), "standard_errors": away.tolist(), "variance": variance}
     return Report(look, (*claims(size, away), variance_claim), numbers, figure)
 
 
 def products(policy: np.ndarray, data: ep.Episodes) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of ∇ log π(a_t|s_t) r_t' for all t and t': each [T, T, P]."""
+    """Return mean and deviation of ∇ log π(a_t|s_t) r_t' for all t and t': each [T, T, P]."""
     horizon = len(data.action)
     means, deviations = [], []
     for row in np.eye(horizon):
@@ -58,7 +58,7 @@ def products(policy: np.ndarray, data: ep.Episodes) -> tuple[np.ndarray, np.ndar
 
 
 def claims(size: np.ndarray, away: np.ndarray) -> list[Claim]:
-    """What the matrices [T, T] of exact sizes and of sampled standard errors are to show."""
+    """Claim what the matrices [T, T] of exact sizes and of sampled standard errors are to show."""
     past = np.tri(len(size), k=-1, dtype=bool)  # [t, t'] with t' < t
     text = f"exactly, all t' < t give at most {size[past].max():.1g}, all t' >= t at least {size[~past].min():.2g}"
     sampled = (
@@ -72,7 +72,7 @@ def claims(size: np.ndarray, away: np.ndarray) -> list[Claim]:
 
 
 def draw(figure: Figure, axes: Axes, matrix: np.ndarray, title: str) -> None:
-    """A heat map with its numbers, t downward and t' to the right."""
+    """Draw a heat map with its numbers, t downward and t' to the right."""
     image = axes.imshow(matrix, cmap="Blues", vmin=0)
     axes.grid(False)
     for (t, k), x in np.ndenumerate(matrix):
@@ -85,7 +85,9 @@ def draw(figure: Figure, axes: Axes, matrix: np.ndarray, title: str) -> None:
 
 
 def variances(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """Of both forms over the horizon: from samples, and as sums over all episodes while those can be listed."""
+    """Compute the variances of both forms over the horizon: from samples, and from all episodes while those can be
+    listed.
+    """
     mdp, logits = ep.example()
     policy = softmax(logits)
     found, exact, away = [], [], []
@@ -114,7 +116,7 @@ def variances(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], Cla
 
 
 def squares(policy: np.ndarray, data: ep.Episodes, truth: np.ndarray) -> list[np.ndarray]:
-    """‖g - ∇J‖² of the estimate from each episode, with the full return and with the reward-to-go: two of [N]."""
+    """Return ‖g - ∇J‖² of each episode's estimate, with the full return and with the reward-to-go: two of [N]."""
     to_go = data.reward[::-1].cumsum(0)[::-1]
     psi = np.broadcast_to(to_go[0], to_go.shape), to_go
     return [((ep.gradients(policy, data, x) - truth) ** 2).sum(-1) for x in psi]

@@ -35,7 +35,7 @@ RARE = 10.0  # trajectories that are expected less often than that are counted t
 
 
 class Sample(NamedTuple):
-    """Episodes of a simulator, all of HORIZON env steps."""
+    """A sample holds episodes of a simulator, all of HORIZON env steps."""
 
     states: np.ndarray  # [N, T + 1]
     actions: np.ndarray  # [N, T]
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 
 def ending(process: MDP, horizon: int) -> MDP:
-    """The same process with the time as part of the state: s + t S; all states of the last time are terminal."""
+    """Make the same process with the time as part of the state: s + t S; all states of the last time are terminal."""
     size, actions = process.num_states, process.num_actions
     p, r = np.zeros((2, (horizon + 1) * size, actions, (horizon + 1) * size))
     for t in range(horizon):
@@ -66,14 +66,14 @@ def discounted_return(rewards: Any, gamma: float) -> Any:
 
 
 def enumerated(process: MDP, policy: np.ndarray) -> tuple[list[Trajectory], np.ndarray, np.ndarray]:
-    """All trajectories, their probabilities and their returns."""
+    """Return all trajectories, their probabilities and their returns."""
     found = list(trajectories(process, policy, HORIZON))
     returns = np.array([discounted_return(t.rewards, process.gamma) for t in found])
     return found, np.array([t.probability for t in found]), returns
 
 
 def simulate(process: MDP, policy: np.ndarray, episodes: int, seed: int) -> Sample:
-    """Episodes of `policy` in the environment that algorithms train on, side by side."""
+    """Play episodes of `policy` in the environment that algorithms train on, side by side."""
     env, logits = Tabular(process, time_limit=0), jnp.log(jnp.asarray(policy, jnp.float32))
 
     def episode(key: Array) -> tuple[Array, Array, Array]:
@@ -96,14 +96,14 @@ def simulate(process: MDP, policy: np.ndarray, episodes: int, seed: int) -> Samp
 
 
 def frequencies(found: list[Trajectory], sample: Sample) -> np.ndarray:
-    """How often each trajectory occurred: [trajectories], and last all others, which should be none."""
+    """Count how often each trajectory occurred: [trajectories], and last all others, which should be none."""
     number = {(*t.states, *t.actions): i for i, t in enumerate(found)}
     rows = np.concatenate([sample.states, sample.actions], 1).tolist()
     return np.bincount([number.get(tuple(row), len(found)) for row in rows], minlength=len(found) + 1)
 
 
 def chi_square(count: np.ndarray, probability: np.ndarray) -> float:
-    """The p-value of counts under the probabilities (Pearson's test), rare ones counted together."""
+    """Return the p-value of counts under the probabilities (Pearson's test), rare ones counted together."""
     expected = probability * count.sum()
     rare = expected < RARE
     pairs = np.array([(c, e) for c, e in zip(count[~rare], expected[~rare], strict=True)])
@@ -114,14 +114,14 @@ def chi_square(count: np.ndarray, probability: np.ndarray) -> float:
 
 
 def brute_force(process: MDP) -> tuple[np.ndarray, np.ndarray]:
-    """J of every deterministic policy, and the best of these policies."""
+    """Compute J of every deterministic policy, and the best of these policies."""
     policies = list(deterministic_policies(process))
     worth = np.array([performance(process, policy) for policy in policies])
     return worth, policies[int(np.argmax(worth))]
 
 
 def run(seed: int = 0) -> Report:
-    """J of a random policy in a random process, and of all deterministic policies of another."""
+    """Estimate J of a random policy in a random process, and compute it for all deterministic policies of another."""
     generated = np.random.SeedSequence(seed).generate_state(4)
     process = ending(random(STATES, ACTIONS, 2, int(generated[0]), GAMMA), HORIZON)
     policy = softmax(np.random.default_rng(int(generated[1])).normal(size=(process.num_states, ACTIONS)))
@@ -171,7 +171,7 @@ def run(seed: int = 0) -> Report:
 def draw_returns(
     axes: Axes, probability: np.ndarray, returns: np.ndarray, sample: Sample, exact: float
 ) -> None:
-    """The distribution of returns, exact and sampled."""
+    """Draw the distribution of returns, exact and sampled."""
     bins = np.linspace(returns.min() - 0.01, returns.max() + 0.01, 41).tolist()
     axes.hist(returns, bins=bins, weights=probability, label="Σ P(τ|π) of a bin's trajectories", alpha=0.6)
     share = np.histogram(sample.returns, bins)[0] / len(sample.returns)
@@ -184,7 +184,7 @@ def draw_returns(
 
 
 def draw_estimates(axes: Axes, sample: Sample, exact: float) -> None:
-    """The running mean with its 95 % interval."""
+    """Draw the running mean with its 95 % interval."""
     n = np.unique(np.geomspace(20, EPISODES, 60).astype(int))
     mean = np.array([sample.returns[:k].mean() for k in n])
     wide = np.array([1.96 * sample.returns[:k].std(ddof=1) / np.sqrt(k) for k in n])
@@ -197,7 +197,7 @@ def draw_estimates(axes: Axes, sample: Sample, exact: float) -> None:
 
 
 def best_of_all(axes: Axes, seed: int) -> tuple[dict[str, Any], Claim]:
-    """Every deterministic policy of a random process with 4 states and 3 actions, and the planner's."""
+    """Compare every deterministic policy of a random process with 4 states and 3 actions with the planner's."""
     process = random(4, 3, 3, seed, GAMMA)
     worth, best = brute_force(process)
     planned = greedy(optimal_action_value(process))

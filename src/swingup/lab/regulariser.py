@@ -1,9 +1,9 @@
-"""A regulariser: the loss L + λΩ with Ω = ‖w‖², on linear regression with few and noisy data.
+"""A regulariser makes the loss L + λΩ, here with Ω = ‖w‖², on linear regression with few and noisy data.
 
 Here everything is known in closed form. The weights are w(λ) = (X'X/n + λI)⁻¹ X'y/n; with inputs x ~ N(0, I) the
 error on new data is ‖w - w*‖² + noise². A larger λ makes ‖w‖ smaller and the error on the training data larger,
-always. The error on new data falls first, as the weights follow the noise less, and then rises, as they forget the
-truth.
+always. The error on new data falls first, because the weights follow the noise less, and then rises, because they
+forget the truth.
 
 For plain gradient descent the penalty's gradient 2λw is the same as letting the weights decay by the factor 1 - 2αλ
 before each update. For Adam it is not, since Adam divides the penalty's gradient too (Loshchilov & Hutter 2019).
@@ -22,7 +22,7 @@ ERRORS = 5.0  # standard errors; by accident beyond it once in 1.7 million times
 
 
 def data(rng: np.random.Generator, sets: int = SETS, noise: float = NOISE) -> tuple[np.ndarray, ...]:
-    """X [sets, n, d], the true weights [sets, d] of length about 1, and y [sets, n]."""
+    """Draw X [sets, n, d], the true weights [sets, d] of length about 1, and y [sets, n]."""
     x = rng.normal(size=(sets, SAMPLES, FEATURES))
     truth = rng.normal(size=(sets, FEATURES)) / np.sqrt(FEATURES)
     y = (x @ truth[..., None])[..., 0] + noise * rng.normal(size=(sets, SAMPLES))
@@ -30,7 +30,7 @@ def data(rng: np.random.Generator, sets: int = SETS, noise: float = NOISE) -> tu
 
 
 def ridge(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
-    """argmin of 1/n ‖X w - y‖² + λ ‖w‖² for each λ: [lambdas, sets, d]."""
+    """Return argmin of 1/n ‖X w - y‖² + λ ‖w‖² for each λ: [lambdas, sets, d]."""
     n, d = x.shape[-2:]
     gram = np.swapaxes(x, -1, -2) @ x / n
     moment = np.swapaxes(x, -1, -2) @ y[..., None] / n
@@ -38,7 +38,9 @@ def ridge(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
 
 
 def paths(x: np.ndarray, y: np.ndarray, optimiser: str, decay: bool, lam: float = LAM) -> np.ndarray:
-    """Weights over updates of gradient descent or Adam, with the penalty in the loss or as decay: [updates, d]."""
+    """Return the weights over updates of gradient descent or Adam, with the penalty in the loss or as decay:
+    [updates, d].
+    """
     w, state, out = np.zeros(x.shape[1]), adam_start(np.zeros(x.shape[1])), []
     for _ in range(UPDATES):
         gradient = 2 / len(x) * x.T @ (x @ w - y) + (0.0 if decay else 2 * lam * w)
@@ -52,7 +54,7 @@ def paths(x: np.ndarray, y: np.ndarray, optimiser: str, decay: bool, lam: float 
 
 
 def judge(norm: np.ndarray, train: np.ndarray, test: np.ndarray) -> list[Claim]:
-    """Of norms and errors [lambdas, sets]: what falls, what rises, and where the least error on new data is."""
+    """Claim from norms and errors [lambdas, sets] what falls, what rises, and where the least error on new data is."""
     best = int(test.mean(1).argmin())
     gains = [test[end] - test[best] for end in (0, -1)]
     far = [g.mean() / max(g.std(ddof=1) / np.sqrt(g.size), 1e-300) for g in gains]
@@ -72,7 +74,7 @@ def judge(norm: np.ndarray, train: np.ndarray, test: np.ndarray) -> list[Claim]:
 
 
 def compare(x: np.ndarray, y: np.ndarray) -> tuple[dict[str, np.ndarray], list[Claim]]:
-    """How far apart penalty and decay are, over updates, for gradient descent and for Adam."""
+    """Measure how far apart penalty and decay are, over updates, for gradient descent and for Adam."""
     apart = {}
     for optimiser in ("gradient descent", "adam"):
         penalty, decay = (paths(x, y, optimiser, how) for how in (False, True))
@@ -95,7 +97,7 @@ def compare(x: np.ndarray, y: np.ndarray) -> tuple[dict[str, np.ndarray], list[C
 
 
 def run(seed: int = 0) -> Report:
-    """Norm and errors over λ, and penalty against decay over updates."""
+    """Compute norm and errors over λ, and penalty against decay over updates."""
     x, truth, y = data(np.random.default_rng(seed))
     w = ridge(x, y, LAMBDAS)
     norm = np.linalg.norm(w, axis=-1)
@@ -130,5 +132,5 @@ def run(seed: int = 0) -> Report:
         "test_error": test.mean(1).tolist(),
         "penalty_and_decay_apart": {name: d.tolist() for name, d in apart.items()},
     }
-    look = "middle: the error on the training data only rises with λ, that on new data has its least value inside"
+    look = "middle: the error on the training data only rises with λ; that on new data is least somewhere inside."
     return Report(look, (*judge(norm, train, test), *claims), numbers, figure)

@@ -1,4 +1,4 @@
-"""Two gradients of E[F(x)], x ~ N(μ, σ²): pathwise (the reparameterisation trick) and score-function.
+"""E[F(x)], x ~ N(μ, σ²), has two estimates of its gradient: pathwise (the reparameterisation trick) and score-function.
 
 Both have the true gradient as their mean. The pathwise one uses the slope of F, and has far less variance where F is
 smooth: for F = Σ x² in D dimensions the ratio grows with D², or with D if a baseline is subtracted. But it needs the
@@ -33,7 +33,7 @@ def gap(x: Any) -> Any:
 
 
 def truths(m: float = MEAN, s: float = STD) -> dict[str, tuple[Function, float, float]]:
-    """{name: (F, ∂/∂μ E[F], ∂/∂σ E[F])} in one dimension, in closed form."""
+    """Return {name: (F, ∂/∂μ E[F], ∂/∂σ E[F])} in one dimension, in closed form."""
     exp, damp = np.exp(m + s**2 / 2), np.exp(-(s**2) / 2)
     z = (m - 0.5) / s  # of the jump
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
@@ -72,7 +72,7 @@ def oscillation(w: np.ndarray, m: float = MEAN, s: float = STD) -> tuple[np.ndar
 
 
 def means(rng: np.random.Generator, functions: dict[str, tuple[Function, float, float]]) -> dict[str, Any]:
-    """{name: {way: [(mean, standard error, truth) of ∂/∂μ and of ∂/∂σ]}} from samples."""
+    """Return {name: {way: [(mean, standard error, truth) of ∂/∂μ and of ∂/∂σ]}} from samples."""
     mean, std, found = jnp.array([MEAN]), jnp.array([STD]), {}
     for name, (f, *truth) in functions.items():
         z = jnp.asarray(rng.normal(size=(SAMPLES, 1)), jnp.float32)
@@ -91,7 +91,7 @@ def means(rng: np.random.Generator, functions: dict[str, tuple[Function, float, 
 
 
 def sampled(rng: np.random.Generator, d: int) -> dict[str, float]:
-    """The variances of `variances` from samples: the mean over the entries, which are alike."""
+    """Return the variances of `variances` from samples: the mean over the entries, which are alike."""
     z = jnp.asarray(rng.normal(size=(SAMPLES // 5, d)), jnp.float32)
     mean, std = jnp.full(d, MEAN), jnp.full(d, STD)
     gradients = {
@@ -103,7 +103,7 @@ def sampled(rng: np.random.Generator, d: int) -> dict[str, float]:
 
 
 def judge(found: dict[str, Any], measured: dict[int, dict[str, float]]) -> list[Claim]:
-    """One mean, other variances; and where the pathwise gradient is the worse one."""
+    """Claim one mean and other variances; and say where the pathwise gradient is the worse one."""
     off = {
         name: {way: max(abs(m - true) / max(se, 1e-9) for m, se, true in x) for way, x in ways.items()}
         for name, ways in found.items()
@@ -138,7 +138,7 @@ def judge(found: dict[str, Any], measured: dict[int, dict[str, float]]) -> list[
 
 
 def run(seed: int = 0) -> Report:
-    """Means of both gradients, variances over dimensions, and over the frequency of F."""
+    """Compute means of both gradients, and their variances over dimensions and over the frequency of F."""
     rng = np.random.default_rng(seed)
     found = means(rng, truths())
     measured = {d: sampled(rng, d) for d in DIMENSIONS}
@@ -186,5 +186,5 @@ def run(seed: int = 0) -> Report:
         "frequencies": FREQUENCIES.tolist(),
         "oscillation": [x.tolist() for x in oscillation(FREQUENCIES)],
     }
-    look = "middle: the gap between the lines, and how it widens with the dimension; right: where it closes"
+    look = "middle: the gap between the lines widens with the dimension. Right: they cross where F oscillates fast."
     return Report(look, tuple(judge(found, measured)), numbers, figure)

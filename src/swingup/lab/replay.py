@@ -1,4 +1,4 @@
-"""What a replay memory is for: DQN that draws from all transitions so far, and DQN that draws from the newest alone.
+"""A replay memory is compared with none: one DQN draws from all transitions so far, another from the newest alone.
 
 Source: Lin 1992, doi:10.1007/BF00992699; Mnih et al. 2015, doi:10.1038/nature14236. Neighbouring transitions are
 alike: a batch of the newest ones tells of one corner of the world, and a network that fits it forgets the others.
@@ -8,7 +8,7 @@ Both kinds write the same memory and take equally large batches equally often. T
 many of the newest transitions a batch is drawn. What they learn is held against the exact Q* and J*.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,22 @@ from matplotlib.figure import Figure
 
 from swingup.algos.dqn import DQN
 from swingup.envs import make
-from swingup.lab.tools.learning import all_states, apart, greedy_performance, learn, mean_of, seeds_of
+from swingup.lab.tools.learning import (
+    all_states,
+    apart,
+    greedy_performance,
+    learn,
+    mean_of,
+    per_seed,
+    seeds_of,
+)
 from swingup.lab.tools.report import Claim, Report
-from swingup.protocols import hyperparameters
+from swingup.protocols import VecEnv, hyperparameters
 from swingup.replay import ring
-from swingup.replay.priorities import Priorities
-from swingup.replay.ring import Batch, Memory
+from swingup.replay.ring import Batch, Ring
 from swingup.theory import exact
 from swingup.training import machine
+from swingup.types import State
 
 ENV = "tabular:FrozenLake?observe=coordinates"
 SEEDS, ENV_STEPS, EVERY = 32, 10_000, 400  # of each kind; env steps of each seed, and between two looks
@@ -36,21 +44,35 @@ SURE = 5.0  # standard errors; two equal kinds are that far apart in less than o
 
 @hyperparameters
 class Window(DQN):
-    """DQN that draws its batches from the newest `window` transitions of its replay."""
+    """This DQN draws its batches from the newest `window` transitions of its replay."""
 
     window: float = 1e9
 
-    def sample(self, memory: Memory, weighting: Priorities | None, key: Array) -> Batch:
-        """Uniform over the newest transitions, or over all there are if they are fewer."""
-        assert weighting is None  # no priorities here
-        return ring.take(memory, newest(memory, key, self.batch_size, self.window), self.gamma, self.n_step)
+    def init(self, env: VecEnv, key: Array) -> State:
+        """Begin as DQN does, but for how batches will be drawn."""
+        state = super().init(env, key)
+        return state._replace(learner=state.learner._replace(priorities=Newest()))
 
 
-def newest(memory: Memory, key: Array, count: int, window: Array | float) -> Array:
-    """`count` places among the newest `window` rows, uniformly and with replacement: [B]; for one environment."""
-    rows = memory.words.shape[0]
-    age = jnp.floor(jax.random.uniform(key, (count,)) * jnp.minimum(memory.size, window)).astype(jnp.int32)
-    return (memory.pushed - 1 - age) % rows
+class Newest(NamedTuple):
+    """This stands in the place of priorities: the newest `window` transitions are drawn alike, and no others."""
+
+    def admit(self, *_: object) -> "Newest":
+        return self
+
+    def learn(self, *_: object) -> "Newest":
+        return self
+
+    def sample(self, replay: Ring, key: Array, algo: Window) -> Batch:
+        index = newest(replay, key, algo.batch_size, algo.window)
+        return ring.take(replay, index, algo.gamma, algo.n_step)
+
+
+def newest(replay: Ring, key: Array, count: int, window: Array | float) -> Array:
+    """Draw `count` places among the newest `window` rows, uniformly and with replacement: [B]; for one environment."""
+    rows = replay.words.shape[0]
+    age = jnp.floor(jax.random.uniform(key, (count,)) * jnp.minimum(replay.size, window)).astype(jnp.int32)
+    return (replay.pushed - 1 - age) % rows
 
 
 def run(seed: int = 0) -> Report:
@@ -87,27 +109,28 @@ def run(seed: int = 0) -> Report:
 
 
 def _mdp() -> Any:
-    env: Any = make(ENV, 1)
-    return env.env.mdp
+    env = make(ENV, 1)
+    return env.mdp
 
 
 def judged(windows: list[float], seed: int, env_steps: int = ENV_STEPS) -> tuple[np.ndarray, np.ndarray]:
-    """max |Q - Q*| and J of the greedy policy after each `EVERY` env steps, [kinds, seeds, points] each.
+    """Return max |Q - Q*| and J of the greedy policy after each `EVERY` env steps, [kinds, seeds, points] each.
 
     Every kind meets the same seeds.
     """
-    algo = Window(
+    algo = per_seed(
+        Window,
         epsilon_decay=env_steps / 4,
         warmup=500,
         replay_size=env_steps + 500,
         target_period=100,
         lr=1e-3,
-        window=np.repeat(np.array(windows, np.float32), SEEDS),  # pyright: ignore[reportArgumentType]
+        window=np.repeat(np.array(windows, np.float32), SEEDS),
     )
     rows = seeds_of(seed, SEEDS) * len(windows)
     machine.set_up(algo, len(rows))
-    env: Any = make(ENV, algo.num_envs)
-    mdp, obs, per = env.env.mdp, all_states(env), algo.env_steps_per_iteration
+    env = make(ENV, algo.num_envs)
+    mdp, obs, per = env.mdp, all_states(env), algo.env_steps_per_iteration
     q = learn(algo, env, rows, env_steps // per, EVERY // per, lambda x: x.params(obs)).seen.astype(
         np.float64
     )
@@ -118,7 +141,7 @@ def judged(windows: list[float], seed: int, env_steps: int = ENV_STEPS) -> tuple
 
 
 def claims_of(error: np.ndarray, found: np.ndarray) -> list[Claim]:
-    """What the second half of training shows, [kinds, seeds] each, with a replay and without."""
+    """Claim what the second half of training shows, [kinds, seeds] each, with a replay and without."""
     further, worse = apart(error[1], error[0]), apart(found[0], found[1])
     errors, returns = ([str(mean_of(x)) for x in data] for data in (error, found))
     return [

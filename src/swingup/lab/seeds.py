@@ -1,4 +1,4 @@
-"""How many seeds? Two equal algorithms look different with three of them; what intervals say with 3, 10 and 30.
+"""Two equal algorithms look different with three seeds; intervals say more or less with 3, 10 and 30.
 
 Source: Henderson et al. 2018, arXiv:1709.06560; Colas et al. 2018, arXiv:1806.08295; Agarwal et al. 2021,
 arXiv:2108.13264. One algorithm is trained with hundreds of seeds, and each policy's J is computed exactly: so all
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from swingup.algos.q_learning import QLearning
 from swingup.envs import make
-from swingup.lab.tools.learning import greedy_performance, learn, seeds_of
+from swingup.lab.tools.learning import greedy_performance, learn, per_seed, seeds_of
 from swingup.lab.tools.report import Claim, Report
 from swingup.statistics import bootstrap_ci, iqm, mean_ci
 from swingup.training import machine
@@ -27,7 +27,7 @@ FIFTH = 0.2
 
 
 def run(seed: int = 0) -> Report:
-    """Train, then compare: bars of three seeds, how often equals look different, and what intervals cover."""
+    """Train, then draw bars of three seeds; count how often equals look different, and what intervals cover."""
     pool, better = results(list(RATES), seed)
     rng = np.random.default_rng(seed)
     found = {n: compare(pool, better, n, rng) for n in SIZES}
@@ -49,8 +49,8 @@ def run(seed: int = 0) -> Report:
         axes.set_xticks(SIZES, list(map(str, SIZES)))
         axes.legend()
     look = (
-        "left: pairs of bars that are the same algorithm, three seeds each. Middle: how often that looks like a "
-        "difference, and how often the worse of two wins. Right: bootstrap intervals of 3 seeds are far too narrow."
+        "left: each pair of bars is the same algorithm, with three seeds each. Middle: often that looks like a "
+        "difference, and often the worse of two wins. Right: bootstrap intervals of 3 seeds are far too narrow."
     )
     numbers = {
         "results": {f"lr {lr}": x.tolist() for lr, x in zip(RATES, (pool, better), strict=True)},
@@ -62,25 +62,26 @@ def run(seed: int = 0) -> Report:
 
 
 def results(rates: list[float], seed: int) -> np.ndarray:
-    """The exact J of the greedy policies that Q-learning ends with: [rates, seeds]."""
-    algo = QLearning(
-        lr=np.repeat(np.array(rates, np.float32), SEEDS),  # pyright: ignore[reportArgumentType]
+    """Return the exact J of the greedy policies that Q-learning ends with: [rates, seeds]."""
+    algo = per_seed(
+        QLearning,
+        lr=np.repeat(np.array(rates, np.float32), SEEDS),
         epsilon_decay=ENV_STEPS * 0.75,
         epsilon_end=0.1,
     )
     # No seed serves both: pairs that share one would not be independent.
     rows = seeds_of(seed, SEEDS * len(rates))
     machine.set_up(algo, len(rows))
-    env: Any = make(ENV, algo.num_envs)
+    env = make(ENV, algo.num_envs)
     q = learn(algo, env, rows, ENV_STEPS, ENV_STEPS, lambda learner: learner.q).seen[:, -1]
-    return np.array([greedy_performance(env.env.mdp, x) for x in q]).reshape(len(rates), SEEDS)
+    return np.array([greedy_performance(env.mdp, x) for x in q]).reshape(len(rates), SEEDS)
 
 
 # --- What one would conclude -------------------------------------------------------------------------------
 
 
 class Fooled(NamedTuple):
-    """Shares of comparisons of n seeds with n seeds."""
+    """Comparisons of n seeds with n seeds are fooled in these shares."""
 
     fifth: float  # the means of equals differ by more than a fifth of the true mean
     bars: float  # the bars of equals, mean ± 1 standard error, do not meet
@@ -116,7 +117,7 @@ def welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 class Coverage(NamedTuple):
-    """Shares of 95% intervals from n seeds that contain the pool's own value."""
+    """Intervals of 95% from n seeds contain the pool's own value in these shares."""
 
     t_interval: float  # mean ± t s / √n
     bootstrap_mean: float  # swingup.statistics.mean_ci
@@ -139,9 +140,9 @@ def coverage(pool: np.ndarray, n: int, rng: np.random.Generator) -> Coverage:
 
 
 def three_cover(pool: np.ndarray) -> float:
-    """How often [min, max] of three results contains the mean μ of all, exactly: 1 - P(x > μ)³ - P(x < μ)³.
+    """Return how often [min, max] of three results contains the mean μ of all, exactly: 1 - P(x > μ)³ - P(x < μ)³.
 
-    The bootstrap's 95% interval of three is just that, as each of the three resamples of one number thrice has a
+    The bootstrap's 95% interval of three is just that, because each of the three resamples of one number thrice has a
     chance of 1/27, above 2.5%.
 
     >>> round(three_cover(np.array([0.0, 1.0])), 2)
@@ -151,7 +152,7 @@ def three_cover(pool: np.ndarray) -> float:
 
 
 def draw_bars(axes: Axes, pool: np.ndarray, rng: np.random.Generator, pairs: int = 8) -> None:
-    """Experiments with three seeds for A and for B, as papers show them."""
+    """Draw experiments with three seeds for A and for B, in the way that papers show them."""
     for i, name in enumerate("AB"):
         x = rng.choice(pool, (pairs, SIZES[0]))
         at, error = np.arange(pairs) + 0.35 * i, x.std(1, ddof=1) / np.sqrt(SIZES[0])
@@ -170,7 +171,7 @@ def draw_bars(axes: Axes, pool: np.ndarray, rng: np.random.Generator, pairs: int
 def claims_of(
     found: dict[int, Fooled], cover: dict[int, Coverage], exactly: float, gain: float
 ) -> list[Claim]:
-    """Of each number of seeds; `exactly` is what `three_cover` says, and `gain` how much the other one is better.
+    """Claim something of each number of seeds; `exactly` comes from `three_cover`; the other one is better by `gain`.
 
     The limits lie more than 5 standard errors of these shares away from what we measured with every root seed.
     """

@@ -1,4 +1,4 @@
-"""Three ways to V*: value iteration, policy iteration, linear programming. One answer, three prices.
+"""Three ways lead to V*: value iteration, policy iteration, linear programming. One answer, three prices.
 
 Value iteration applies T* until nothing changes; its error falls by γ per sweep, so it needs about
 log(tolerance) / log(γ) sweeps, without end as γ goes to 1. Policy iteration (Howard 1960) evaluates a policy exactly,
@@ -29,29 +29,29 @@ GAMMAS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
 def value_iteration(process: MDP, tolerance: float = TOLERANCE) -> Iteration:
-    """V <- T* V from 0, until a sweep changes nothing by more than the tolerance."""
+    """Repeat V <- T* V from 0, until a sweep changes nothing by more than the tolerance."""
     zero = np.zeros(process.num_states)
     return fixed_point(lambda v: optimality_v(process, v), zero, tolerance=tolerance)
 
 
 def policy_iteration(process: MDP) -> Iteration:
-    """V <- V^π of the π that is greedy for V, from the uniform policy's V: the values of ever better policies."""
+    """Repeat V <- V^π of the π that is greedy for V, from the uniform policy's V: values of ever better policies."""
     first = value(process, uniform(process))
     return fixed_point(lambda v: value(process, greedy(lookahead(process, v))), first, tolerance=1e-9)
 
 
 def improvements(found: Iteration) -> int:
-    """How many policies were better than the one before."""
+    """Count how many policies were better than the one before."""
     return int((found.steps > 1e-9).sum())
 
 
 def predicted(found: Iteration, gamma: float, tolerance: float = TOLERANCE) -> float:
-    """Sweeps until a difference that falls by γ per sweep from the first one is within the tolerance."""
+    """Count sweeps until a difference that falls by γ per sweep from the first one is within the tolerance."""
     return 1 + np.log(tolerance / found.steps[0]) / np.log(gamma)
 
 
 def differences(seed: int) -> dict[str, float]:
-    """Per process, by how much any two of the three answers differ at most, over the largest |V*| or 1."""
+    """Return by how much any two of the three answers differ at most, per process, over the largest |V*| or 1."""
     seeds = np.random.SeedSequence(seed).generate_state(5)
     processes = {"Chain": chain(), "TwoStateLoop": two_state_loop(), "Grid": grid(), "Cliff": cliff()}
     processes |= {"FrozenLake": frozen_lake(), "WindyGrid": windy_grid()}
@@ -89,7 +89,7 @@ def run(seed: int = 0) -> Report:
 
 
 def prices(seed: int, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """Sweeps and improvements on one random MDP with several γ."""
+    """Count sweeps and improvements on one random MDP with several γ."""
     table = random(20, 4, 5, int(np.random.SeedSequence((seed, 1)).generate_state(1)[0]))
     processes = [table._replace(gamma=gamma) for gamma in GAMMAS]
     swept = [value_iteration(p) for p in processes]

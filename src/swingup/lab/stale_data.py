@@ -24,7 +24,7 @@ ESTIMATORS = ("as they are", "whole product", "per decision")
 
 
 def run(seed: int = 0) -> Report:
-    """Bias, variance and the number of samples that are left, over the age of the data."""
+    """Compute bias, variance and the number of samples that still count, over the age of the data."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     ages = study(np.random.default_rng(seed))
@@ -36,8 +36,8 @@ def run(seed: int = 0) -> Report:
     right.set(xlabel="age of the data in gradient steps", title="how far the policies are apart")
     right.legend()
     look = (
-        "left: the older the data, the larger the bias; with importance weights there is none. Middle: their price in "
-        "variance. Right: how many of the samples still count, 1 / E[w²]."
+        "left: the older the data, the larger the bias; with importance weights there is none. Middle: the "
+        "weights are paid for in variance. Right: fewer and fewer of the samples still count, 1 / E[w²]."
     )
     numbers = {
         "kl": kl,
@@ -51,7 +51,7 @@ def run(seed: int = 0) -> Report:
 
 
 class Age(NamedTuple):
-    """What the estimators make of data that are so many gradient steps old."""
+    """An age is a number of gradient steps; this holds what the estimators make of data of that age."""
 
     truth: np.ndarray  # the gradient of J of today's policy: [P]
     fresh: ep.Moments  # of the estimate from today's episodes
@@ -64,12 +64,14 @@ class Age(NamedTuple):
         return float(np.linalg.norm(self.exact[name].mean - self.truth))
 
     def away(self, name: str) -> float:
-        """How far the samples' mean lies from the gradient in standard errors; these are exact, not sampled."""
+        """Return how far the samples' mean lies from the gradient in standard errors; these are exact, not sampled."""
         return ep.deviation(self.exact[name]._replace(mean=self.sampled[name].mean), self.truth, EPISODES)
 
 
 def study(rng: np.random.Generator) -> list[Age]:
-    """All ages, with one set of old episodes: a policy is improved, and its first data are used again and again."""
+    """Compute all ages, with one set of old episodes: a policy is improved, and its first data are used again and
+    again.
+    """
     mdp, logits = ep.example()
     old = softmax(logits)
     every = ep.every(mdp, old, ep.HORIZON)
@@ -82,7 +84,7 @@ def study(rng: np.random.Generator) -> list[Age]:
 
 
 def at_age(mdp: MDP, old: np.ndarray, logits: np.ndarray, every: ep.Episodes, data: ep.Episodes) -> Age:
-    """The three estimators with all episodes and with samples, both of the policy `old` [S, A]."""
+    """Compute the three estimators with all episodes and with samples, both of the policy `old` [S, A]."""
     new = softmax(logits)
     exact, sampled = (
         {
@@ -100,7 +102,7 @@ def at_age(mdp: MDP, old: np.ndarray, logits: np.ndarray, every: ep.Episodes, da
 
 
 def estimators(mdp: MDP, new: np.ndarray, old: np.ndarray, data: ep.Episodes) -> list[np.ndarray]:
-    """Ψ [T, N] of each: the reward-to-go; times the ratio of the episode; of rewards times the ratio so far."""
+    """Return Ψ [T, N] of each: the reward-to-go; times the ratio of the episode; of rewards times the ratio so far."""
     to_go = ep.weights(mdp, data, "reward_to_go")
     ratio = (new / old)[data.state[:-1], data.action].cumprod(0)  # Π_{k<=t} π(a_k|s_k) / old(a_k|s_k)
     reweighted = data._replace(reward=ratio * data.reward)
@@ -108,7 +110,7 @@ def estimators(mdp: MDP, new: np.ndarray, old: np.ndarray, data: ep.Episodes) ->
 
 
 def claims(ages: list[Age]) -> tuple[Claim, ...]:
-    """What the ages are to show."""
+    """Claim what the ages are to show."""
     bias = np.array([a.bias(ESTIMATORS[0]) for a in ages])
     stale = min(a.away(ESTIMATORS[0]) for a in ages[1:])
     repaired = max(a.bias(n) for a in ages for n in ESTIMATORS[1:])
@@ -136,7 +138,7 @@ def claims(ages: list[Age]) -> tuple[Claim, ...]:
 
 
 def draw_bias(ages: list[Age], axes: Axes) -> None:
-    """Exact, and the error of the samples' mean."""
+    """Draw the exact bias, and the error of the samples' mean."""
     for i, name in enumerate(ESTIMATORS):
         error = [float(np.linalg.norm(a.sampled[name].mean - a.truth)) for a in ages]
         axes.plot([a.bias(name) for a in ages], color=f"C{i}", ls=("-", "-", "--")[i], label=name)
@@ -147,7 +149,7 @@ def draw_bias(ages: list[Age], axes: Axes) -> None:
 
 
 def draw_variance(ages: list[Age], axes: Axes) -> None:
-    """Exact, beside that of fresh data."""
+    """Draw the exact variance, beside that of fresh data."""
     for i, name in enumerate(ESTIMATORS):
         axes.semilogy([a.exact[name].total for a in ages], color=f"C{i}", ls="-", label=name)
     axes.semilogy([a.fresh.total for a in ages], color="black", ls="--", lw=0.8, label="fresh data")

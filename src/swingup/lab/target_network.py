@@ -1,4 +1,4 @@
-"""What a target network is for: DQN on a chain whose returns cannot exceed 1, with the copy θ⁻ and without.
+"""A target network keeps Q from running after its own target: DQN with the copy θ⁻ and without, where returns are <= 1.
 
 Source: Mnih et al. 2015, doi:10.1038/nature14236; Lillicrap et al. 2016, arXiv:1509.02971, for the average. The
 states of the chain are numbers from -1 to 1, so that the network which raises Q(s, a) raises the Q of all
@@ -8,7 +8,6 @@ The price is that news comes later.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from swingup.algos.dqn import DQN
 from swingup.envs import make
-from swingup.lab.tools.learning import all_states, learn, seeds_of
+from swingup.lab.tools.learning import all_states, learn, per_seed, seeds_of
 from swingup.lab.tools.report import Claim, Report, plain
 from swingup.protocols import hyperparameters
 from swingup.theory import exact
@@ -57,38 +56,39 @@ def run(seed: int = 0) -> Report:
     draw_worst(right, worst)
     plain(left.yaxis, right.yaxis)
     look = (
-        "left: the lines that leap far above the dashed one. Returns lie between 0 and 1, so an error above 2 is a Q "
-        "that cannot be. Right: the worst moment of each seed."
+        "left: without a target network lines leap far above the dashed one. Returns lie between 0 and 1, so an "
+        "error above 2 is a Q that cannot be. Right: the worst moment of each seed says the same."
     )
     numbers = {"env": ENV, "env_steps": at.tolist(), "errors": {k: v.tolist() for k, v in errors.items()}}
     return Report(look, tuple(claims_of(worst)), numbers, figure)
 
 
 def distances(kinds: Sequence[tuple[float, float]], seed: int, env_steps: int = ENV_STEPS) -> np.ndarray:
-    """max |Q(s, a) - Q*(s, a)| over the states that are not terminal, after each `EVERY` env steps.
+    """Return max |Q(s, a) - Q*(s, a)| over the states that are not terminal, after each `EVERY` env steps.
 
     [kinds, seeds, points]; every kind (period, τ) meets the same seeds.
     """
     period, tau = np.repeat(np.array(kinds, np.float32), SEEDS, 0).T
-    algo = AnyTarget(
+    algo = per_seed(
+        AnyTarget,
         epsilon_decay=env_steps / 4,
         warmup=500,
         replay_size=env_steps + 500,
         lr=1e-3,
-        target_period=period,  # pyright: ignore[reportArgumentType]
-        tau=tau,  # pyright: ignore[reportArgumentType]
+        target_period=period,
+        tau=tau,
     )
     rows = seeds_of(seed, SEEDS) * len(kinds)
     machine.set_up(algo, len(rows))
-    env: Any = make(ENV, algo.num_envs)
-    mdp, obs, per = env.env.mdp, all_states(env), algo.env_steps_per_iteration
+    env = make(ENV, algo.num_envs)
+    mdp, obs, per = env.mdp, all_states(env), algo.env_steps_per_iteration
     found = learn(algo, env, rows, env_steps // per, EVERY // per, lambda x: x.params(obs))
     wrong = np.abs(found.seen - exact.optimal_action_value(mdp))[:, :, ~mdp.terminal].max((2, 3))
     return wrong.reshape(len(kinds), SEEDS, -1)
 
 
 def draw_worst(axes: Axes, worst: dict[str, np.ndarray]) -> None:
-    """One dot for the worst moment of each seed."""
+    """Draw one dot for the worst moment of each seed."""
     for i, error in enumerate(worst.values()):
         axes.semilogy(np.full(len(error), i), error, ls="", marker="o", mfc="none")
     axes.axhline(2 * MOST, color="black", ls="--", lw=0.8)
@@ -97,7 +97,7 @@ def draw_worst(axes: Axes, worst: dict[str, np.ndarray]) -> None:
 
 
 def claims_of(worst: dict[str, np.ndarray]) -> list[Claim]:
-    """What the largest errors [seeds] show. A fifth of the seeds may be exceptions."""
+    """Claim what the largest errors [seeds] show. A fifth of the seeds may be exceptions."""
     none, *others = worst.values()
     held = np.concatenate(others)
     beyond, within = (none > 10 * MOST).mean(), (held < 2 * MOST).mean()

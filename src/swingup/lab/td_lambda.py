@@ -1,4 +1,4 @@
-"""Between TD(0) and Monte Carlo: the error of TD(λ) on a random walk, for many λ and learning rates.
+"""TD(λ) lies between TD(0) and Monte Carlo: its error on a random walk is drawn for many λ and learning rates.
 
 Source: Sutton 1988, doi:10.1007/BF00115009; Sutton & Barto 2018, figure 12.6. From the middle of 19 states each env
 step goes left or right by chance. The left end pays -1, the right end +1. With λ = 0 news travels one state at a
@@ -14,7 +14,7 @@ from swingup.algos.td_lambda import TDLambda
 from swingup.envs import Vec
 from swingup.envs.adapters.tabular import Tabular
 from swingup.envs.tabular import MDP, mdp
-from swingup.lab.tools.learning import learn, mean_of, seeds_of
+from swingup.lab.tools.learning import learn, mean_of, per_seed, seeds_of
 from swingup.lab.tools.report import Claim, Report
 from swingup.theory import exact
 from swingup.training import machine
@@ -58,7 +58,7 @@ def run(seed: int = 0) -> Report:
 
 
 def walk(states: int = STATES) -> MDP:
-    """The random walk as an MDP of left and right; TD(λ) evaluates the policy that takes either by chance.
+    """Make the random walk an MDP of left and right; TD(λ) evaluates the policy that takes either by chance.
 
     V is -0.9, -0.8, ..., 0.9 for 19 states.
     """
@@ -71,14 +71,18 @@ def walk(states: int = STATES) -> MDP:
 
 
 def usable() -> list[tuple[float, float]]:
-    """All (λ, α) but the large α of a λ near 1, with which TD(λ) diverges: its traces sum up to 1 / (1 - λ)."""
+    """Say which pairs (λ, α) are of use: all but the large α of a λ near 1, with which TD(λ) diverges: its traces sum
+    up to 1 / (1 - λ).
+    """
     return [(lam, lr) for lam in LAMBDAS for lr in RATES if lr <= 6 * (1 - lam) + 0.06]
 
 
 def errors(settings: list[tuple[float, float]], seed: int, seeds: int = SEEDS) -> np.ndarray:
-    """RMS error of V over the states, averaged over training: [settings, seeds]. All settings see the same walks."""
+    """Return the RMS error of V over the states, averaged over training: [settings, seeds]. All settings see the same
+    walks.
+    """
     lam, lr = np.repeat(np.array(settings, np.float32), seeds, 0).T
-    algo = TDLambda(num_steps=EVERY, gamma=1.0, lam=lam, lr=lr)  # pyright: ignore[reportArgumentType]
+    algo = per_seed(TDLambda, num_steps=EVERY, gamma=1.0, lam=lam, lr=lr)
     rows = seeds_of(seed, seeds) * len(settings)
     machine.set_up(algo, len(rows))
     process = walk()
@@ -90,21 +94,21 @@ def errors(settings: list[tuple[float, float]], seed: int, seeds: int = SEEDS) -
 
 
 def best_rates(settings: list[tuple[float, float]], error: np.ndarray) -> list[int]:
-    """For each λ the setting with the least mean error over seeds [settings, seeds]."""
+    """Find for each λ the setting with the least mean error over seeds [settings, seeds]."""
     mean = error.mean(1)
     groups = [[i for i, (x, _) in enumerate(settings) if x == lam] for lam in LAMBDAS]
     return [min(group, key=lambda i: mean[i]) for group in groups]
 
 
 def draw_best(axes: Axes, error: np.ndarray) -> None:
-    """Means and intervals of the errors [λ, seeds]."""
+    """Draw means and intervals of the errors [λ, seeds]."""
     half = 2 * error.std(1, ddof=1) / np.sqrt(error.shape[1])
     axes.errorbar(LAMBDAS, error.mean(1), half, marker="o", ms=4, capsize=3)
     axes.set(xlabel="λ", ylabel="RMS error of V", title="best α of each λ; mean ± 2 standard errors")
 
 
 def claims_of(settings: list[tuple[float, float]], error: np.ndarray) -> list[Claim]:
-    """A quarter of the seeds chooses λ and every α, the others judge them: so the choice is not flattered."""
+    """Let a quarter of the seeds choose λ and every α, and the others judge them: so the choice is not flattered."""
     few = error.shape[1] // 4
     chosen, judged = best_rates(settings, error[:, :few]), error[:, few:]
     best = min(chosen, key=lambda i: error[i, :few].mean())

@@ -1,4 +1,4 @@
-"""A two-layer network: its gradient by hand, by automatic differentiation and by differences, and what it can learn.
+"""A two-layer network has a gradient by hand, by automatic differentiation and by differences; and it can learn.
 
 A central difference (L(θ + h) - L(θ - h)) / 2h misses the derivative by a term in h², and by the rounding of L, about
 1e-16 / h. So its error falls with the square of h until rounding takes over, near h = 1e-5: if the gradient is right.
@@ -19,46 +19,46 @@ SMALL = 0.05  # of the target's variance: a loss that counts as fitted
 
 
 def start(rng: np.random.Generator, inputs: int = 1, hidden: int = HIDDEN, outputs: int = 1) -> TwoLayers:
-    """Random parameters in float64: weights N(0, 1) / √inputs of their layer, W1 a little larger."""
+    """Draw random parameters in float64: weights N(0, 1) / √inputs of their layer, W1 a little larger."""
     w1 = 2 * rng.normal(size=(hidden, inputs)) / np.sqrt(inputs)
     w2 = rng.normal(size=(outputs, hidden)) / np.sqrt(hidden)
     return TwoLayers(w1, rng.normal(size=hidden), w2, np.zeros(outputs))
 
 
 def differences(params: TwoLayers, x: np.ndarray, y: np.ndarray, h: float) -> TwoLayers:
-    """The gradient of the mean-squared loss by central differences, one entry of θ after the other."""
+    """Return the gradient of the mean-squared loss by central differences, one entry of θ after the other."""
 
     def slope(name: str, index: tuple[int, ...]) -> float:
         sides = []
         for sign in (1, -1):
-            moved = getattr(params, name).copy()
+            moved = params._asdict()[name].copy()
             moved[index] += sign * h
             sides.append(mean_squared(params._replace(**{name: moved}), x, y))
         return (sides[0] - sides[1]) / (2 * h)
 
     def leaf(name: str) -> np.ndarray:
-        shape = getattr(params, name).shape
+        shape = params._asdict()[name].shape
         return np.array([slope(name, index) for index in np.ndindex(shape)]).reshape(shape)
 
     return TwoLayers(*map(leaf, TwoLayers._fields))
 
 
 def distance(a: TwoLayers, b: TwoLayers) -> float:
-    """‖a - b‖ / ‖b‖ over all parameters."""
+    """Return ‖a - b‖ / ‖b‖ over all parameters."""
     pairs = [(np.ravel(x), np.ravel(y)) for x, y in zip(a, b, strict=True)]
     left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return float(np.linalg.norm(left - right) / np.linalg.norm(right))
 
 
 def target(x: np.ndarray) -> np.ndarray:
-    """An even function."""
+    """Return the value of an even function, which is to be learnt."""
     return np.cos(np.pi * x)
 
 
 def draw(
     errors: np.ndarray, losses: np.ndarray, straight: float, x: np.ndarray, fit: np.ndarray, line: np.ndarray
 ) -> Figure:
-    """Errors of the differences [h], losses [runs, updates], and what network and straight line make of x."""
+    """Draw errors of the differences [h], losses [runs, updates], and what network and straight line make of x."""
     figure = Figure(figsize=(12, 3.6), dpi=150, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     left.loglog(STEPS, errors, marker=".")
@@ -80,7 +80,7 @@ def draw(
 
 
 def run(seed: int = 0) -> Report:
-    """Errors of the differences over h; losses over updates; the fit."""
+    """Compute errors of the differences over h; losses over updates; the fit."""
     rng = np.random.default_rng(seed)
     x = np.linspace(-1, 1, POINTS)[:, None]
     y = target(x)
@@ -124,6 +124,9 @@ def run(seed: int = 0) -> Report:
         "losses": losses[:, ::20].tolist(),
         "straight_line": straight,
     }
-    look = "left: the error falls with h² down to the rounding, as it could not if the gradient by hand was wrong"
+    look = (
+        "left: the error falls with h² down to the rounding, which it could not if the gradient by hand was "
+        "wrong."
+    )
     first = two_layers(jax.tree.map(lambda p: p[0], fitted), x)
     return Report(look, claims, numbers, draw(errors, losses, straight, x, first, line))

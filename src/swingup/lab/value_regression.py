@@ -26,13 +26,13 @@ WRONG = 5.0  # V before the first regression is this everywhere, for the second 
 
 
 def process() -> tuple[MDP, np.ndarray]:
-    """A random MDP of six states, and the uniform policy, which is evaluated."""
+    """Make a random MDP of six states, and the uniform policy, which is evaluated."""
     mdp = random(states=6, actions=2, branching=3, gamma=1.0)
     return mdp, uniform(mdp)
 
 
 def run(seed: int = 0) -> Report:
-    """The error over the number of episodes, and over the number of regressions."""
+    """Compute the error over the number of episodes, and over the number of regressions."""
     figure = Figure(figsize=(8.4, 3.6), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     sampled, sampled_claims = learning(np.random.default_rng(seed), left)
@@ -47,7 +47,7 @@ def run(seed: int = 0) -> Report:
 
 
 def fit(state: np.ndarray, reward: np.ndarray, states: int, gamma: float, lam: float) -> np.ndarray:
-    """V [runs, T, S] at which repeated regression on the λ-targets of each run stands still.
+    """Find the V [runs, T, S] at which repeated regression on the λ-targets of each run stands still.
 
     `state` is [T + 1, runs, N], `reward` [T, runs, N]. As V_T = 0 is known, one pass from the end finds it: the
     targets of time t read V at t + 1 only. What was never visited stays 0.
@@ -68,14 +68,14 @@ def fit(state: np.ndarray, reward: np.ndarray, states: int, gamma: float, lam: f
 
 
 class Fits(NamedTuple):
-    """What one λ made of the data of all runs."""
+    """These are the fits of one λ to the data of all runs."""
 
     error: np.ndarray  # mean-squared, of each run: [runs]; states count as often as they are visited
     away: float  # the mean of all runs from V in standard errors, at the worst of all (t, s)
 
 
 def fits(mdp: MDP, policy: np.ndarray, episodes: int, rng: np.random.Generator) -> dict[str, Fits]:
-    """V from so many episodes in each run: {λ: fits}."""
+    """Fit V to the first episodes of each run: {λ: fits}."""
     data = ep.simulate(mdp, policy, HORIZON, RUNS * episodes, rng)
     state, reward = (x.reshape(len(x), RUNS, episodes) for x in (data.state, data.reward))
     truth, often = ep.values(mdp, policy, HORIZON)[0][:-1], ep.visits(mdp, policy, HORIZON) / HORIZON
@@ -88,7 +88,7 @@ def fits(mdp: MDP, policy: np.ndarray, episodes: int, rng: np.random.Generator) 
 
 
 def learning(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list[Claim]]:
-    """The error over the number of episodes, for all λ on the same data."""
+    """Compute the error over the number of episodes, for all λ on the same data."""
     mdp, policy = process()
     found = [fits(mdp, policy, n, rng) for n in COUNTS]
     curves = {name: np.sqrt([x[name].error.mean() for x in found]) for name in LAMBDAS}
@@ -127,7 +127,7 @@ def learning(rng: np.random.Generator, axes: Axes) -> tuple[dict[str, Any], list
 
 
 def regressions(axes: Axes) -> tuple[dict[str, Any], Claim]:
-    """The exact error after each regression on any number of episodes, V being wrong at first."""
+    """Return the exact error after each regression on any number of episodes, V being wrong at first."""
     mdp, policy = process()
     truth, often = ep.values(mdp, policy, HORIZON)[0], ep.visits(mdp, policy, HORIZON) / HORIZON
     curves = {}
@@ -148,7 +148,8 @@ def regressions(axes: Axes) -> tuple[dict[str, Any], Claim]:
 
 
 def regress(mdp: MDP, policy: np.ndarray, v: np.ndarray, lam: float) -> np.ndarray:
-    """The mean of the λ-targets at each (t, s), for V [T + 1, S]: what one regression on endless data makes of it.
+    """Return the mean of the λ-targets at each (t, s), for V [T + 1, S]: what one regression on endless data makes of
+    it.
 
     E[G_t] = r + γ P ((1 - λ) V_{t+1} + λ E[G_{t+1}]), and G_T = V_T.
     """

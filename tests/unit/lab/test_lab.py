@@ -1,4 +1,6 @@
-"""Demonstrations: Baird's map against loops, bootstrap targets against NumPy, claims that fail, the command."""
+"""Demonstrations are tested by their parts: Baird's map against loops, bootstrap targets against NumPy, claims that
+fail, the command.
+"""
 
 import json
 import sys
@@ -244,7 +246,7 @@ def test_demonstrations_are_listed_and_named(capsys: Any) -> None:
 # Those that train networks or hundreds of tables take half a minute each, so that one root seed must do here.
 TRAINED = (
     *("cliff", "maximisation-bias", "td-lambda", "exploration", "replay", "target-network", "deadly-triad"),
-    *("seeds", "memory", "normalisation"),
+    *("seeds", "memory", "normalisation", "expert-iteration", "compounding-error"),
 )
 LATE = (
     *TRAINED,

@@ -1,4 +1,4 @@
-"""Demonstrations of the deep-learning recap: their claims hold, and fail where the cause is removed."""
+"""Demonstrations of the deep-learning recap make claims that hold, and that fail where the cause is removed."""
 
 from typing import Any
 

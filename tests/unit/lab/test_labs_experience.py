@@ -1,4 +1,4 @@
-"""Demonstrations of learning from experience: their parts against oracles, and claims that fail without the cause."""
+"""Demonstrations of learning from experience have parts that equal oracles, and claims that fail without the cause."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from swingup.lab import cliff as cliff_lab
 from swingup.lab import exploration, maximisation_bias, replay, seeds, target_network, td_lambda
 from swingup.lab.tools import learning
 from swingup.lab.tools.report import Claim
-from swingup.replay.ring import add, memory, take
+from swingup.replay.ring import add, empty, take
 from swingup.theory import exact
 from swingup.training import driver, machine
 from swingup.types import Rollout, Step
@@ -285,9 +285,9 @@ def test_on_a_short_chain_exploration_is_not_needed(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("written", [5, 30])
 def test_a_window_holds_the_newest_transitions_and_no_others(written: int) -> None:
-    """Of a ring of 12 rows, filled in part or written over: rewards are numbers in order of time."""
+    """A ring has 12 rows, filled in part or written over; its rewards are numbers in order of time."""
     env, zero, no = Vec(Tabular(cliff()), 1), jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
-    ring = memory(env, 12)
+    ring = empty(env, 12)
     for i in range(written):
         step = Step(zero, zero, jnp.full((1, 1), float(i)), no, no, zero + 0.0, zero)
         ring = add(ring, Rollout(zero, zero, (), step))

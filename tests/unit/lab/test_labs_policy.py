@@ -1,4 +1,4 @@
-"""Demonstrations of policy gradients: their parts against slow oracles, and claims that fail without the cause."""
+"""Demonstrations of policy gradients have parts that equal slow oracles, and claims that fail without the cause."""
 
 import itertools
 from typing import Any
@@ -102,7 +102,7 @@ class Table:
     def __init__(self, logits: Any):
         self.logits = logits
 
-    def policy(self, obs: Any) -> Categorical:
+    def policy(self, obs: Any, legal: Any = None) -> Categorical:
         return Categorical(self.logits[obs])
 
 

@@ -1,4 +1,4 @@
-"""Demonstrations on returns, values and Bellman's equations: their parts against slow oracles, claims that fail.
+"""Demonstrations on returns, values and Bellman's equations have parts that equal slow oracles, and claims that fail.
 
 Each has a test in which the cause is taken away and the phenomenon with it. The mathematics they share is in
 `swingup.theory.fitted`. Sampled tests allow five standard errors: one false alarm in a million.

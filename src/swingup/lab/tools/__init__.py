@@ -1,1 +1,1 @@
-"""What several demonstrations share."""
+"""Several demonstrations share these tools."""

@@ -1,4 +1,4 @@
-"""Baird's counterexample (Baird 1995; Sutton & Barto 2018, section 11.2), in NumPy and float64.
+"""Baird's counterexample (Baird 1995; Sutton & Barto 2018, section 11.2) is written here in NumPy and float64.
 
 Seven states. "Dashed" leads to one of the first six, each with probability 1/6; "solid" leads to the seventh. Every
 reward is 0, so every value is 0, and the features can represent that. The behaviour takes dashed with probability
@@ -26,7 +26,7 @@ START = np.array([1.0] * 6 + [10.0, 1.0])  # the w of the book
 
 
 class Leg(NamedTuple):
-    """One version of the experiment: with all three legs of the triad, or without one of them."""
+    """A leg is one version of the experiment: with all three legs of the triad, or without one of them."""
 
     features: np.ndarray  # X [7, weights]
     off_policy: bool  # the states are the behaviour's; else those that the evaluated policy ends up in
@@ -34,12 +34,12 @@ class Leg(NamedTuple):
 
     @property
     def visits(self) -> np.ndarray:
-        """The diagonal of D: how often each state is trained on, [7]."""
+        """Return the diagonal of D: how often each state is trained on, [7]."""
         return np.full(STATES, 1 / STATES) if self.off_policy else np.eye(STATES)[SOLID]
 
     @property
     def start(self) -> np.ndarray:
-        """Weights that give the book's first values, so that all versions start with the same ones."""
+        """Return weights that give the book's first values, so that all versions start with the same ones."""
         return START if self.features is FEATURES else np.linalg.solve(self.features, FEATURES @ START)
 
 
@@ -52,30 +52,33 @@ LEGS = {
 
 
 def expected(leg: Leg, discount: float = GAMMA, alpha: float = ALPHA) -> np.ndarray:
-    """I + α A. A target of n rewards has the discount γⁿ: who takes solid stays in the seventh state."""
+    """Return I + α A, by which an expected update multiplies the weights. A target of n rewards has the discount γⁿ:
+    who takes solid stays in the seventh state.
+    """
     x = leg.features
     following = discount * leg.bootstrap * x[[SOLID] * STATES]
     return np.eye(x.shape[1]) + alpha * x.T @ (leg.visits[:, None] * (following - x))
 
 
 def radius(update: np.ndarray) -> float:
-    """The largest modulus of an eigenvalue; above 1 the map diverges."""
+    """Return the largest modulus of an eigenvalue; above 1 the map diverges."""
     return float(np.abs(np.linalg.eigvals(update)).max())
 
 
 def error(leg: Leg, w: np.ndarray) -> np.ndarray:
-    """Root mean square of v, whose truth is 0, over the states trained on; for weights [..., weights]."""
+    """Return the root mean square of v, whose truth is 0, over the states trained on; for weights [..., weights]."""
     return np.sqrt(((w @ leg.features.T) ** 2 * leg.visits).sum(-1))
 
 
 def errors(leg: Leg, updates: np.ndarray) -> np.ndarray:
-    """The error after so many expected updates each, by powers of the matrix."""
+    """Return the error after each of these numbers of expected updates, by powers of the matrix."""
     update = expected(leg)
     return np.array([error(leg, np.linalg.matrix_power(update, int(k)) @ leg.start) for k in updates])
 
 
 def sampled(leg: Leg, updates: int, runs: int, seed: int = 0) -> np.ndarray:
-    """The weights before each update and after the last, learnt from single transitions: [runs, updates + 1, weights].
+    """Return the weights before each update and after the last, learnt from single transitions: [runs, updates + 1,
+    weights].
 
     The behaviour's states are independent of one another: wherever it is, each of the seven comes next with
     probability 1/7. The evaluated policy stays in the seventh.

@@ -1,4 +1,4 @@
-"""Episodes of a fixed number of env steps in a finite MDP: all of them with their probabilities, or samples.
+"""Episodes of a fixed number of env steps in a finite MDP are listed with their probabilities, or sampled.
 
 What an estimator of the policy gradient has for its mean and its variance is then a sum over a list. The policy is
 π = softmax(θ) with one row of logits θ [S, A] for each state, and V and Q depend on the time t, as the end draws
@@ -21,7 +21,7 @@ HORIZON = 4  # T of the example: 3 (2 · 3)⁴ = 3,888 episodes are possible
 
 
 class Episodes(NamedTuple):
-    """N episodes of T env steps each."""
+    """These are N episodes of T env steps each."""
 
     state: np.ndarray  # s_0 .. s_T: [T + 1, N]
     action: np.ndarray  # a_0 .. a_{T-1}: [T, N]
@@ -30,7 +30,7 @@ class Episodes(NamedTuple):
 
 
 def example(seed: int = 0, gamma: float = 1.0) -> tuple[MDP, np.ndarray]:
-    """A random MDP of three states and two actions, and logits θ [S, A] of a policy that is not uniform.
+    """Make a random MDP of three states and two actions, and logits θ [S, A] of a policy that is not uniform.
 
     Rewards have mean 1, as where every env step that one lives through is worth something.
     """
@@ -40,7 +40,7 @@ def example(seed: int = 0, gamma: float = 1.0) -> tuple[MDP, np.ndarray]:
 
 
 def every(mdp: MDP, policy: np.ndarray, horizon: int) -> Episodes:
-    """All S (A S)^T episodes, with their probabilities under `policy`, which sum to 1."""
+    """List all S (A S)^T episodes, with their probabilities under `policy`, which sum to 1."""
     path = np.indices([mdp.num_states] + [mdp.num_actions, mdp.num_states] * horizon).reshape(
         2 * horizon + 1, -1
     )
@@ -58,7 +58,7 @@ def path_probability(mdp: MDP, policy: np.ndarray, state: np.ndarray, action: np
 def simulate(
     mdp: MDP, policy: np.ndarray, horizon: int, number: int, rng: np.random.Generator, start: Any = None
 ) -> Episodes:
-    """So many episodes, all at once; from μ, or from another distribution `start` [S]."""
+    """Play `number` episodes, all at once; from μ, or from another distribution `start` [S]."""
 
     def draw(p: np.ndarray) -> np.ndarray:
         return np.minimum((p.cumsum(-1) < rng.random((number, 1))).sum(-1), p.shape[-1] - 1)
@@ -76,7 +76,7 @@ def simulate(
 
 
 def values(mdp: MDP, policy: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """V_t(s) [T + 1, S] and Q_t(s, a) [T, S, A]: what is still to come, V_T = 0.
+    """Return V_t(s) [T + 1, S] and Q_t(s, a) [T, S, A]: what is still to come, V_T = 0.
 
     Q_t(s, a) = r(s, a) + γ E_s'[V_{t+1}(s')],      V_t(s) = Σ_a π(a|s) Q_t(s, a)
     """
@@ -102,7 +102,7 @@ def performance(mdp: MDP, policy: np.ndarray, horizon: int) -> float:
 
 
 def performance_gradient(mdp: MDP, logits: np.ndarray, horizon: int) -> np.ndarray:
-    """∂J/∂θ [S, A] by the policy gradient theorem (Sutton et al. 2000), for T env steps.
+    """Return ∂J/∂θ [S, A] by the policy gradient theorem (Sutton et al. 2000), for T env steps.
 
     ∂J/∂θ_sa = Σ_t γ^t P(s_t = s) π(a|s) (Q_t(s, a) - V_t(s))
     """
@@ -110,7 +110,8 @@ def performance_gradient(mdp: MDP, logits: np.ndarray, horizon: int) -> np.ndarr
 
 
 def usual_gradient(mdp: MDP, logits: np.ndarray, horizon: int) -> np.ndarray:
-    """The mean of what everybody estimates: that of `performance_gradient`, but for γ^t, which is left out: [S, A].
+    """Return the mean of what everybody estimates: that of `performance_gradient`, but for γ^t, which is left out:
+    [S, A].
 
     Σ_t P(s_t = s) π(a|s) (Q_t(s, a) - V_t(s)), with the discounted Q and V: no gradient of J unless γ = 1.
     """
@@ -135,7 +136,7 @@ def score(policy: np.ndarray) -> np.ndarray:
 
 
 def gradients(policy: np.ndarray, episodes: Episodes, weight: np.ndarray) -> np.ndarray:
-    """The estimate Σ_t ∇ log π(a_t|s_t) Ψ_t from each episode alone, for Ψ [T, N]: [N, S A].
+    """Return the estimate Σ_t ∇ log π(a_t|s_t) Ψ_t from each episode alone, for Ψ [T, N]: [N, S A].
 
     With Ψ = 1 it is the score ∇ log P(τ|π) of the episode: the dynamics do not depend on θ and drop out.
     """
@@ -145,7 +146,7 @@ def gradients(policy: np.ndarray, episodes: Episodes, weight: np.ndarray) -> np.
 
 
 def weights(mdp: MDP, episodes: Episodes, name: str, v: np.ndarray | None = None) -> np.ndarray:
-    """Ψ [T, N] of a form that VPG has, by `VPG.weigh` in float64; `v` [T + 1, S] is the value function it reads."""
+    """Return Ψ [T, N] of a form that VPG has, by `VPG.weigh` in float64; `v` [T + 1, S] are the values it reads."""
     horizon, shape = len(episodes.action), episodes.action.shape
     table = np.zeros((horizon + 1, mdp.num_states)) if v is None else v
     done = np.broadcast_to((np.arange(horizon) == horizon - 1)[:, None], shape)
@@ -159,37 +160,37 @@ def _weigh(name: str, gamma: float) -> Any:
 
 
 def along(table: np.ndarray, episodes: Episodes) -> np.ndarray:
-    """What a table [T, S] (or of T + 1 rows) says of each s_t, or one [T, S, A] of each s_t and a_t: [T, N]."""
+    """Look up what a table [T, S] (or of T + 1 rows) says of each s_t, or one [T, S, A] of each s_t and a_t: [T, N]."""
     t, state = np.arange(len(table))[:, None], episodes.state[: len(table)]
     return table[t, state] if table.ndim == 2 else table[t, state, episodes.action]
 
 
 def float64(function: Any, *arguments: Any) -> np.ndarray:
-    """What a function of the library gives in double precision, for claims that are exact but for rounding."""
+    """Return what a function of the library gives in double precision, for claims that are exact but for rounding."""
     with jax.enable_x64(True):
         return np.asarray(function(*map(jnp.asarray, arguments)))
 
 
 class Moments(NamedTuple):
-    """Of an estimate from one episode."""
+    """These are the moments of an estimate from one episode."""
 
     mean: np.ndarray  # [P]
     variance: np.ndarray  # of each of the P parameters: [P]
 
     @property
     def total(self) -> float:
-        """The variance, summed over the parameters: E‖g - E g‖²."""
+        """Return the variance, summed over the parameters: E‖g - E g‖²."""
         return float(self.variance.sum())
 
 
 def moments(gradient: np.ndarray, probability: np.ndarray) -> Moments:
-    """Mean and variance of estimates [N, P], each of which has its probability [N]."""
+    """Return mean and variance of estimates [N, P], each of which has its probability [N]."""
     mean = probability @ gradient
     return Moments(mean, probability @ (gradient - mean) ** 2)
 
 
 def deviation(found: Moments, truth: np.ndarray, number: int) -> float:
-    """How far the mean of `number` samples lies from `truth` [P], in standard errors: the largest of P."""
+    """Return how far the mean of `number` samples lies from `truth` [P], in standard errors: the largest of P."""
     error = np.sqrt(found.variance / number)
     return float((np.abs(found.mean - truth) / np.maximum(error, 1e-12)).max())
 

@@ -1,7 +1,7 @@
-"""Training many seeds in one program and looking at what they have learnt, for the demonstrations that train."""
+"""Demonstrations that train run many seeds in one program and look at what they have learnt."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,21 +13,28 @@ from swingup.protocols import Algorithm, VecEnv
 from swingup.theory import exact
 from swingup.training import driver
 
+A = TypeVar("A", bound=Algorithm)
+
 
 class Learning(NamedTuple):
-    """What a training of S seeds left behind."""
+    """This is what a training of S seeds has left behind."""
 
     seen: Any  # what `look` returned, with leading axes [S, points]
     metrics: dict[str, np.ndarray]  # {name: [S, iterations]}
 
 
 def seeds_of(seed: int, count: int) -> list[int]:
-    """`count` seeds for one root seed; no two root seeds share any.
+    """Derive `count` seeds from one root seed; no two root seeds share any.
 
     >>> seeds_of(2, 3)
     [6, 7, 8]
     """
     return list(range(seed * count, (seed + 1) * count))
+
+
+def per_seed(kind: type[A], **settings: Any) -> A:
+    """Return an algorithm some of whose hyperparameters of type float are arrays, [S]: a value for each seed."""
+    return kind(**settings)
 
 
 def learn(
@@ -40,13 +47,13 @@ def learn(
 ) -> Learning:
     """Train all seeds side by side; after each `every` iterations see what `look(learner)` says of each seed.
 
-    `every` must divide `iterations`. Call `machine.set_up` before the environment is made, as that starts JAX.
+    `every` must divide `iterations`. Call `machine.set_up` before the environment is made, which starts JAX.
     """
     looks, seen, parts = jax.jit(jax.vmap(look)), [], []
 
     def keep(progress: driver.Progress) -> None:
         parts.append(progress.metrics)
-        if progress.iteration % every == 0:  # a copy, as the next chunk writes over the learner
+        if progress.iteration % every == 0:  # a copy, because the next chunk writes over the learner
             seen.append(jax.tree.map(np.array, looks(progress.state.learner)))
 
     driver.run(algo, env, driver.begin(algo, env, seeds), iterations, every=[every], callbacks=[keep])
@@ -55,12 +62,12 @@ def learn(
 
 
 def all_states(env: Any) -> Any:
-    """What an environment of a finite MDP shows in each of its states: [S, ...]."""
+    """Return what an environment of a finite MDP shows in each of its states: [S, ...]."""
     return jax.vmap(env.env.observe)(jnp.arange(env.env.mdp.num_states))
 
 
 def greedy_performance(mdp: MDP, q: np.ndarray) -> float:
-    """The exact J of the policy that is greedy in Q [S, A]; -∞ where γ = 1 and it never comes to an end.
+    """Return the exact J of the policy that is greedy in Q [S, A]; -∞ where γ = 1 and it never comes to an end.
 
     Where it never comes, Q was never learnt, and the uniform policy may stand there: J does not know.
     """
@@ -74,7 +81,7 @@ def greedy_performance(mdp: MDP, q: np.ndarray) -> float:
 
 
 class Mean(NamedTuple):
-    """A mean over seeds with its standard error."""
+    """A mean over seeds comes with its standard error."""
 
     value: float
     error: float
@@ -84,7 +91,7 @@ class Mean(NamedTuple):
 
 
 def mean_of(x: np.ndarray) -> Mean:
-    """Of one number per seed, [S].
+    """Take the mean of one number per seed, [S].
 
     >>> print(mean_of(np.array([1.0, 3.0])))
     2 ± 1
@@ -93,7 +100,7 @@ def mean_of(x: np.ndarray) -> Mean:
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> float:
-    """By how many standard errors the mean of independent a [S] lies above that of b [S] (Welch's t).
+    """Return by how many standard errors the mean of independent a [S] lies above that of b [S] (Welch's t).
 
     >>> float(apart(np.array([3.0, 5.0]), np.array([1.0, 1.0])))
     3.0

@@ -1,4 +1,4 @@
-"""What a demonstration hands back: a figure, its numbers, and claims about them that hold or do not."""
+"""A demonstration hands back a figure, its numbers, and claims about them that hold or do not."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from swingup.files import make_directory, output_error, to_json, write_atomic
-from swingup.plots.curves import pictures
+from swingup.plots.style import pictures
 from swingup.runs.experiment import versions
 
 
 class Claim(NamedTuple):
-    """What the demonstration is there to show, as measured just now."""
+    """A claim is what the demonstration is there to show, as measured just now."""
 
     holds: bool
     text: str  # one sentence with the numbers in it
@@ -21,7 +21,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of one demonstration with one seed."""
+    """A report is the outcome of one demonstration with one seed."""
 
     look: str  # what to look at in the figure
     claims: tuple[Claim, ...]
@@ -30,11 +30,11 @@ class Report:
 
     @property
     def failed(self) -> list[str]:
-        """The claims that do not hold."""
+        """Return the claims that do not hold."""
         return [claim.text for claim in self.claims if not claim.holds]
 
     def write(self, out: Path, name: str, seed: int) -> list[Path]:
-        """The figure as PNG and SVG, and the numbers with their claims, seed and versions as JSON."""
+        """Write the figure to PNG and SVG, and the numbers with their claims, seed and versions to JSON."""
         claims = [{"holds": bool(claim.holds), "text": claim.text} for claim in self.claims]
         about = {"lab": name, "seed": seed, "claims": claims}
         data = to_json(about | {"numbers": self.numbers, "versions": versions()})
@@ -49,7 +49,9 @@ class Report:
 
 
 def plain(*axes: Axis) -> None:
-    """Numbers beside a logarithmic axis as 1e+06; our style turns off the mathematics of matplotlib's own."""
+    """Write numbers beside a logarithmic axis in the form 1e+06; our style turns off the mathematics of matplotlib's
+    own.
+    """
     for axis in axes:
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")

@@ -1,4 +1,4 @@
-"""A ring of states, each leading to the next, whose values are linear in two features: (cos, sin) of the place.
+"""In a ring of states each leads to the next, and the values are linear in two features: (cos, sin) of the place.
 
 The semi-gradient's field is then g(w) = ½ (γ R - I)(w - w*), with R the rotation by -2π / states. It leads to w*, and
 turns on the way; the residual gradient's Jacobian is a multiple of I, and its way is straight.
@@ -18,7 +18,7 @@ STATES, GAMMA = 12, 0.99
 
 
 def ring(solution: np.ndarray) -> tuple[MDP, np.ndarray]:
-    """Each state leads to the next, with rewards such that Φ solution is V; and the features Φ [S, 2]."""
+    """Let each state lead to the next, with rewards such that Φ solution is V; return the features Φ [S, 2] too."""
     angle = 2 * np.pi * np.arange(STATES) / STATES
     features = np.stack([np.cos(angle), np.sin(angle)], 1)
     following = np.roll(np.eye(STATES), 1, axis=1)
@@ -27,7 +27,7 @@ def ring(solution: np.ndarray) -> tuple[MDP, np.ndarray]:
 
 
 def fields(process: MDP, features: np.ndarray) -> dict[str, Any]:
-    """Semi-gradient and residual gradient as functions of w [2]."""
+    """Return semi-gradient and residual gradient as functions of w [2]."""
     weight = equally(process)
 
     def q(w: Array) -> Array:
@@ -40,11 +40,11 @@ def fields(process: MDP, features: np.ndarray) -> dict[str, Any]:
 
 
 def path(field: Any, start: np.ndarray, rate: float, updates: int) -> Array:
-    """w <- w + rate g(w), so often: [updates + 1, 2]."""
+    """Repeat w <- w + rate g(w): [updates + 1, 2]."""
     return jax.lax.scan(lambda w, _: (w + rate * field(w), w), jnp.asarray(start), length=updates + 1)[1]
 
 
 def turns(way: np.ndarray, centre: np.ndarray) -> float:
-    """How often a path [N, 2] goes round a point, anticlockwise."""
+    """Count how often a path [N, 2] goes round a point, anticlockwise."""
     angle = np.unwrap(np.arctan2(*(way - centre).T[::-1]))
     return float((angle[-1] - angle[0]) / (2 * np.pi))

@@ -1,4 +1,4 @@
-"""Soft divergence: DQN with each of four bootstrap targets, and the largest |Q| that it comes to believe in.
+"""Soft divergence shows in the largest |Q| that a DQN comes to believe in, here with each of four bootstrap targets.
 
 Source: van Hasselt et al. 2018, "Deep reinforcement learning and the deadly triad", arXiv:1812.02648. With rewards
 within [-1, 1] no discounted return exceeds 1 / (1 - γ). An estimate beyond that is wrong without any doubt; a run
@@ -15,6 +15,7 @@ from jax import Array
 from swingup.algos.dqn import DQN
 from swingup.envs import make
 from swingup.errors import ConfigError
+from swingup.lab.tools.learning import per_seed
 from swingup.nets.value_networks import QNetwork
 from swingup.protocols import hyperparameters
 from swingup.replay.ring import Batch
@@ -31,7 +32,7 @@ PAPER = {"online max": 61, "inverse double": 33, "target network": 14, "double":
 
 @hyperparameters
 class Bootstrap(DQN):
-    """DQN in which the online or the target network chooses the next action, and either of them judges it.
+    """In this DQN the online or the target network chooses the next action, and either of them judges it.
 
         y = r + γ (1 - terminated) Q_judge(s', argmax_a' Q_choose(s', a'))
 
@@ -44,7 +45,9 @@ class Bootstrap(DQN):
     def loss(
         self, params: QNetwork, target: QNetwork, b: Batch, key: Array | None = None
     ) -> tuple[Array, tuple[Array, dict]]:
-        """DQN's, with a target network that knows the judge's value of the chosen action, and -∞ of all others."""
+        """Compute DQN's loss, with a target network that knows the judge's value of the chosen action, and -∞ of all
+        others.
+        """
 
         def judged(obs: Any) -> Array:
             online, frozen = params(obs), target(obs)
@@ -62,14 +65,15 @@ class Bootstrap(DQN):
 def settings(
     seeds: Sequence[int], lrs: Sequence[float], gradient_steps: int, **changes: Any
 ) -> tuple[Bootstrap, list[int]]:
-    """All targets x learning rates x seeds as one batch of settings, and the seed of each of its rows.
+    """Return all targets x learning rates x seeds as one batch of settings, and the seed of each of its rows.
 
     Every target meets the same seeds. There is one gradient step per iteration, so that the driver's metrics are
     those of every single one, and every transition stays in the replay.
     """
     rows = [(*kind, lr, seed) for kind in TARGETS.values() for lr in lrs for seed in seeds]
     chooses, judges, rates, _ = np.array(rows, np.float32).T
-    algo = Bootstrap(
+    algo = per_seed(
+        Bootstrap,
         **{
             "num_steps": 1,
             "replay_ratio": 1.0,
@@ -79,15 +83,15 @@ def settings(
             "warmup": 1000,
             **changes,
         },
-        online_chooses=chooses,  # pyright: ignore[reportArgumentType]
-        online_judges=judges,  # pyright: ignore[reportArgumentType]
-        lr=rates,  # pyright: ignore[reportArgumentType]
+        online_chooses=chooses,
+        online_judges=judges,
+        lr=rates,
     )
     return algo, [row[-1] for row in rows]
 
 
 def largest_q(env_id: str, algo: Bootstrap, seeds: Sequence[int], gradient_steps: int) -> np.ndarray:
-    """The largest |Q(s, a)| among the transitions of each batch: [rows, gradient steps].
+    """Return the largest |Q(s, a)| among the transitions of each batch: [rows, gradient steps].
 
     Raises `ConfigError` if what was learnt from needs rewards beyond [-1, 1], where 1 / (1 - γ) would be no bound.
     """

@@ -1,4 +1,4 @@
-"""What n-step returns and λ-returns make of a wrong V: exact bias and variance, and samples to put beside them.
+"""This computes what n-step returns and λ-returns make of a wrong V: exact bias and variance, and samples beside them.
 
 The policy has been improved, V̂ is still that of a policy before it, as a critic is that lags behind. Without V̂(s_t),
 which is a baseline, an advantage is an estimate X of Q(s_t, a_t). Its mean and its mean square given s_t and a_t obey
@@ -21,7 +21,7 @@ COUNTS = (100, 1_000, 10_000, 100_000)  # samples in an estimate of the gradient
 
 
 class Case(NamedTuple):
-    """An MDP that never ends, a policy, and a V that is not the policy's."""
+    """A case is an MDP that never ends, a policy, and a V that is not the policy's."""
 
     mdp: MDP
     policy: np.ndarray  # [S, A]
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
 
 def make_case(seed: int = 0, wrong: bool = True) -> Case:
-    """A random MDP, a policy near its best one, and V of the uniform policy; or the right V."""
+    """Make a random MDP, a policy near its best one, and V of the uniform policy; or the right V."""
     mdp = random(states=6, actions=2, branching=3, seed=seed, gamma=0.9)
     policy = epsilon_greedy(optimal_action_value(mdp), 0.4)
     v = value(mdp, uniform(mdp) if wrong else policy)
@@ -58,7 +58,7 @@ def backup(case: Case, mean: np.ndarray, square: np.ndarray) -> np.ndarray:
 
 
 def n_step_moments(case: Case, longest: int) -> np.ndarray:
-    """Of n rewards and V̂, for n = 1 .. longest: [longest, 2, S, A]."""
+    """Return mean and second moment of n rewards and V̂, for n = 1 .. longest: [longest, 2, S, A]."""
     found = [backup(case, case.wrong, case.wrong**2)]
     while len(found) < longest:
         found.append(backup(case, *(case.policy * found[-1]).sum(-1)))
@@ -66,7 +66,7 @@ def n_step_moments(case: Case, longest: int) -> np.ndarray:
 
 
 def lambda_moments(case: Case, lam: float) -> np.ndarray:
-    """Of the λ-return, X = r + γ ((1 - λ) V̂(s') + λ X'), X' that from s' on: [2, S, A]."""
+    """Return both moments of the λ-return, X = r + γ ((1 - λ) V̂(s') + λ X'): [2, S, A]; X' is that from s'."""
     v = case.wrong
 
     def again(x: np.ndarray) -> np.ndarray:
@@ -78,18 +78,18 @@ def lambda_moments(case: Case, lam: float) -> np.ndarray:
 
 
 class Errors(NamedTuple):
-    """Of an estimator."""
+    """An estimator has two errors: its bias and its variance."""
 
     bias: float  # squared
     variance: float
 
     def mse(self, samples: int = 1) -> float:
-        """Of the mean of so many independent samples."""
+        """Return the mean-squared error of the mean of `samples` independent estimates."""
         return self.bias + self.variance / samples
 
 
 def errors_of_q(case: Case, moments: np.ndarray) -> Errors:
-    """Of X as an estimate of Q(s, a), averaged over states and actions."""
+    """Return the errors of X as an estimate of Q(s, a), averaged over states and actions."""
     mean, square = moments
     return Errors(
         float((case.often * (mean - case.q) ** 2).sum()), float((case.often * (square - mean**2)).sum())
@@ -97,7 +97,7 @@ def errors_of_q(case: Case, moments: np.ndarray) -> Errors:
 
 
 def errors_of_gradient(case: Case, moments: np.ndarray) -> Errors:
-    """Of g = ∇ log π(a|s) (X - V̂(s)) as an estimate of E[∇ log π(a|s) Q(s, a)], summed over the parameters."""
+    """Return the errors of g = ∇ log π(a|s) (X - V̂(s)) as an estimate of E[∇ log π(a|s) Q(s, a)], in sum over θ."""
     mean, second = gradient_mean(case, moments[0]), ep.score(case.policy)
     v = case.wrong[:, None]
     square = (case.often * (second**2).sum((2, 3)) * (moments[1] - 2 * v * moments[0] + v**2)).sum()
@@ -114,14 +114,14 @@ def gradient_mean(case: Case, weight: np.ndarray) -> np.ndarray:
 
 
 def rollouts(case: Case, rng: np.random.Generator) -> tuple[ep.Episodes, tuple[np.ndarray, ...]]:
-    """Data from the stationary distribution, and what `returns` asks for: r, V̂, V̂ of the successor, and no ends."""
+    """Draw data from the stationary distribution, with what `returns` asks for: r, V̂, V̂ of the successor, no ends."""
     data = ep.simulate(case.mdp, case.policy, LENGTH, ROLLOUTS, rng, case.often.sum(-1))
     v, no = case.wrong[data.state], np.zeros(data.reward.shape, bool)
     return data, (data.reward, v[:-1], v[1:], no, no)
 
 
 def sampled_q(case: Case, data: ep.Episodes, advantage: np.ndarray) -> Errors:
-    """`errors_of_q` from samples of the advantage at the first env step [N]; the bias is free of their noise."""
+    """Estimate `errors_of_q` from samples of the first env step's advantage [N]; the bias is free of their noise."""
     x, cell = advantage + case.wrong[data.state[0]], data.state[0] * case.mdp.num_actions + data.action[0]
     count, total, square = (np.bincount(cell, w, case.q.size) for w in (None, x, x**2))
     mean = total / np.maximum(count, 1)
@@ -131,7 +131,7 @@ def sampled_q(case: Case, data: ep.Episodes, advantage: np.ndarray) -> Errors:
 
 
 def deviation(case: Case, data: ep.Episodes, advantage: np.ndarray, moments: np.ndarray) -> float:
-    """How far the sampled mean of g lies from its exact mean, in standard errors: the largest of all parameters."""
+    """Return how far the sampled mean of g lies from its exact mean, in standard errors: the most of any parameter."""
     table = ep.score(case.policy).reshape(*case.policy.shape, -1)
     gradient = table[data.state[0], data.action[0]] * advantage[:, None]
     return ep.deviation(
@@ -143,7 +143,7 @@ def deviation(case: Case, data: ep.Episodes, advantage: np.ndarray, moments: np.
 
 
 def draw_mse(axes: Axes, x: np.ndarray, errors: list[Errors]) -> list[float]:
-    """The mean-squared error of the gradient, with a dot at its lowest point; the x of those points."""
+    """Draw the mean-squared error of the gradient, with a dot at its lowest point; return the x of those points."""
     best = []
     for i, count in enumerate(COUNTS):
         curve = np.array([e.mse(count) for e in errors])
