@@ -1,4 +1,4 @@
-"""What all tests share: a watchdog, the small settings of each algorithm, and comparisons of trees."""
+"""All tests share a watchdog, the small settings of each algorithm, and comparisons of trees."""
 
 import faulthandler
 import os
@@ -12,12 +12,24 @@ import jax
 import numpy as np
 import pytest
 
+from swingup import cli
 from swingup.algos import algorithm
 from swingup.protocols import VecEnv
 
 # Settings with which one iteration takes milliseconds; every algorithm in the registry needs an entry.
 SMALL: dict[str, dict[str, Any]] = {
     "vpg": {"num_envs": 4, "num_steps": 16, "value_epochs": 2, "lr": 1e-3, "hidden": (16, 16)},
+    "alphazero": {
+        "num_envs": 4,
+        "num_steps": 8,
+        "simulations": 4,
+        "opening": 2,
+        "window": 128,
+        "draws": 1,
+        "batch_size": 16,
+        "lr": 1e-3,
+        "hidden": (16, 16),
+    },
     "a2c": {"num_envs": 4, "num_steps": 5, "lr": 1e-3, "hidden": (16, 16)},
     "trpo": {
         "num_envs": 4,
@@ -112,6 +124,128 @@ SMALL: dict[str, dict[str, Any]] = {
         "warmup": 16,
         "hidden": (16, 16),
     },
+    "mbmf": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "trials": 2,
+        "rounds": 1,
+        "horizon": 3,
+        "candidates": 8,
+        "search_iterations": 2,
+        "elites": 2,
+        "looks": 2,
+        "model_steps": 2,
+        "model_hidden": (8,),
+        "replay_size": 64,
+        "imitation_steps": 2,
+        "batch_size": 8,
+        "num_minibatches": 2,
+        "lr": 1e-3,
+        "hidden": (16, 16),
+    },
+    "me_trpo": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "members": 2,
+        "looks": 2,
+        "model_steps": 2,
+        "model_batch": 8,
+        "model_hidden": (8,),
+        "replay_size": 64,
+        "warmup": 16,
+        "imagined_envs": 4,
+        "horizon": 4,
+        "updates": 4,
+        "score_every": 2,
+        "patience": 4,
+        "score_starts": 3,
+        "value_epochs": 1,
+        "num_minibatches": 2,
+        "lr": 1e-3,
+        "hidden": (16, 16),
+    },
+    "mbpo": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "members": 3,
+        "elites": 2,
+        "looks": 2,
+        "model_steps": 2,
+        "model_batch": 8,
+        "model_hidden": (8,),
+        "imagined_envs": 4,
+        "imagined_size": 32,
+        "branch_end": 2,
+        "branch_to": 100.0,
+        "real_share": 0.25,
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "mve": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "horizon": 2,
+        "looks": 2,
+        "model_steps": 2,
+        "model_batch": 8,
+        "model_hidden": (8,),
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "steve": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "replay_ratio": 0.25,
+        "horizon": 2,
+        "members": 2,
+        "critics": 2,
+        "looks": 2,
+        "model_steps": 2,
+        "model_batch": 8,
+        "model_hidden": (8,),
+        "lr": 1e-3,
+        "batch_size": 8,
+        "replay_size": 64,
+        "warmup": 16,
+        "hidden": (16, 16),
+    },
+    "i2a": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "depth": 2,
+        "model_filters": 3,
+        "code": 3,
+        "lr": 1e-3,
+        "hidden": (4,),
+    },
+    "world_models": {
+        "num_envs": 4,
+        "num_steps": 4,
+        "population": 4,
+        "latents": 3,
+        "vision_width": 8,
+        "vision_iterations": 1,
+        "vision_steps": 2,
+        "batch_size": 8,
+        "model_width": 5,
+        "mixtures": 2,
+        "model_iterations": 1,
+        "model_steps": 2,
+        "model_batch": 4,
+        "length": 2,
+        "lr": 1e-3,
+        "replay_size": 64,
+        "tries": 2,
+        "horizon": 3,
+    },
     "q_learning": {"num_envs": 2, "num_steps": 4},
     "sarsa": {"num_envs": 2, "num_steps": 4, "lam": 0.5},
     "expected_sarsa": {"num_envs": 2, "num_steps": 4},
@@ -119,6 +253,30 @@ SMALL: dict[str, dict[str, Any]] = {
     "td_lambda": {"num_envs": 2, "num_steps": 4},
     "value_iteration": {"num_envs": 2, "num_steps": 4},
     "policy_iteration": {"num_envs": 2, "num_steps": 4},
+    "mpc": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "horizon": 3,
+        "candidates": 8,
+        "search_iterations": 2,
+        "elites": 2,
+    },
+    "pets": {
+        "num_envs": 2,
+        "num_steps": 4,
+        "horizon": 3,
+        "candidates": 8,
+        "search_iterations": 2,
+        "elites": 2,
+        "particles": 2,
+        "members": 2,
+        "looks": 2,
+        "gradient_steps": 2,
+        "batch_size": 8,
+        "lr": 1e-3,
+        "replay_size": 64,
+        "hidden": (8,),
+    },
 }
 # pytest-timeout interrupts a slow test; this ends the process with all stacks if even that cannot (a deadlock in C++).
 faulthandler.dump_traceback_later(3600, exit=True)
@@ -128,6 +286,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--reseed", type=int, default=0, help="other random numbers in every test: 0 for its own"
     )
+    parser.addoption(
+        "--everything",
+        action="store_true",
+        help="with the slow tests: every algorithm with every kind of environment, and what `everything` marks",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, unless everything is asked for, the slow tests of what others prove in another way."""
+    if not config.getoption("--everything"):
+        left = [item for item in items if item.get_closest_marker("everything")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("everything")]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -220,7 +391,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs compiled by tests, and by the commands they start, are kept together for the session."""
     base = tmp_path_factory.getbasetemp()  # each worker of pytest-xdist has its own, in one of the session
     cache = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "jax-cache")
-    cache = os.environ.get("SWINGUP_TEST_CACHE", cache)  # benchmarks/mutants.py: one for all of its sessions
+    cache = os.environ.get("SWINGUP_TEST_CACHE", cache)  # .ci/run: one for both suites
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -232,7 +403,7 @@ OPTIMISED = (
     "nothing[ppo-",
     "exact[ppo-",
     "test_kill",
-    "test_trpo",
+    "test_conjugate_gradient",
     "regulator",
     "bandit",
     "one_hot_states",
@@ -251,6 +422,15 @@ def _compiler(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> Iterator[None]:
-    """A module's programs are freed after it: a process may map only so many pieces of memory."""
+    """A module's programs are freed after it, because a process may map a limited number of pieces of memory."""
     yield
     jax.clear_caches()
+
+
+def command(capsys: pytest.CaptureFixture[str], *args: Any) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command, run in this process."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(a) for a in args])
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err

@@ -1,4 +1,4 @@
-"""Small environments on the host that the command line can name: `gymnasium:life_envs:Pixels-v0`."""
+"""The command line can name small environments on the host: `gymnasium:life_envs:Pixels-v0`."""
 
 from typing import Any
 

@@ -1,8 +1,9 @@
-"""The life of a run, for every algorithm and every kind of environment, through files and the command line.
+"""Every algorithm and every kind of environment has a life of runs, through files and the command line.
 
 Train, Ctrl-C, resume, load, evaluate, play, plot, digest. On the device the resumed run has the bits of one that nobody
 stopped; on the host, where the environments' own state is lost, learner, replay, keys and counters are restored to
-the bit. The full product is slow, and writes benchmarks/results/life.md; its quick part has each kind and family.
+the bit. The fast tests walk a few, the slow ones a share in which each family meets each kind, and the full product,
+which writes benchmarks/results/life.md, takes half an hour: `pytest -m slow tests/contract/test_life.py --everything`.
 """
 
 import fcntl
@@ -19,11 +20,13 @@ import swingup
 from conftest import SMALL, same_bits, small
 from swingup import cli, runs
 from swingup.algos import ALGOS
+from swingup.arena.players import Agent, game_played
+from swingup.play.terminal import Table
 from swingup.protocols import env_steps
 from swingup.runs import checkpoint, experiment
 from swingup.training.callbacks import StopOnSignal
 
-KINDS = "device", "host", "images on the device", "images on the host", "goals"
+KINDS = "device", "host", "images on the device", "images on the host", "goals", "game"
 COMMANDS = "train", "Ctrl-C", "resume", "load", "evaluate", "play", "plot", "digest"
 TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "life.md"
 POLICY = "vpg", "a2c", "trpo", "ppo"
@@ -31,22 +34,52 @@ DISCRETE = "dqn", "c51", "qr_dqn", "sac_discrete"
 CONTINUOUS = "ddpg", "td3", "sac"
 TABLES = "q_learning", "sarsa", "expected_sarsa", "double_q_learning", "td_lambda"
 PLANNERS = "value_iteration", "policy_iteration"
+SELF_PLAY = ("alphazero",)
+EXACT = ("mpc",)
+LEARNED = "pets", "mbpo"
+TAUGHT = ("mbmf",)
+EXPANDED = "mve", "steve"
+DREAMING = ("me_trpo",)
+IMAGINING = ("i2a",)
+LATENT = ("world_models",)
 ROWS = "a table has a row for each numbered state"
 MODEL = "a planner needs the tables of the MDP"
+OTHERS = "it does not move for both players"
+MOVES = "a move is no vector of real numbers"
+GAMES = "self-play needs a game for two"
+READS = "an exact model reads the environments' own states"
+BITS = "what is imagined are planes of bits"
+VECTORS = "a model of dynamics predicts vectors"
+REALS = "plans are of real numbers"
+ALIKE = "MBPO walks there, by the same loop and with the same memory"
+PLANNED = "PETS walks there, by the same loop and with the same memory"
 NONE = "no environment by id has pixels, continuous actions, and lives on the device"
 ENVS: dict[
     tuple[str, ...], tuple[str, ...]
 ] = {  # by kind; a text without a colon is the reason why there is none
-    POLICY + DISCRETE: (
+    POLICY + DISCRETE + LATENT: (
         *("gymnax:CartPole-v1", "gymnasium:CartPole-v1"),
-        *("gymnax:Breakout-MinAtar", "gymnasium:life_envs:Pixels-v0", "task:BitFlip?bits=3"),
+        *("gymnax:Breakout-MinAtar", "gymnasium:life_envs:Pixels-v0", "task:BitFlip?bits=3", OTHERS),
     ),
     CONTINUOUS: (
         *("gymnax:Pendulum-v1", "gymnasium:Pendulum-v1"),
-        *(NONE, "gymnasium:life_envs:PixelsContinuous-v0", "gymnasium:life_envs:Reach-v0"),
+        *(NONE, "gymnasium:life_envs:PixelsContinuous-v0", "gymnasium:life_envs:Reach-v0", MOVES),
     ),
-    TABLES: ("tabular:Grid", "gymnasium:FrozenLake-v1", ROWS, ROWS, ROWS),
-    PLANNERS: ("tabular:Grid", MODEL, ROWS, ROWS, ROWS),
+    TABLES: ("tabular:Grid", "gymnasium:FrozenLake-v1", ROWS, ROWS, ROWS, ROWS),
+    PLANNERS: ("tabular:Grid", MODEL, ROWS, ROWS, ROWS, ROWS),
+    SELF_PLAY: (GAMES, GAMES, GAMES, GAMES, GAMES, "pgx:tic_tac_toe"),
+    DREAMING: (
+        *("gymnax:CartPole-v1", "gymnasium:Pendulum-v1"),
+        *(VECTORS, VECTORS, "task:BitFlip?bits=3", OTHERS),
+    ),
+    EXACT: ("gymnax:Pendulum-v1", READS, NONE, READS, REALS, MOVES),
+    LEARNED: (
+        *("task:CartPoleSwingUp", "gymnasium:Pendulum-v1"),
+        *(VECTORS, VECTORS, "gymnasium:life_envs:Reach-v0", MOVES),
+    ),
+    TAUGHT: ("task:CartPoleSwingUp", PLANNED, VECTORS, VECTORS, PLANNED, MOVES),
+    EXPANDED: ("task:CartPoleSwingUp", ALIKE, VECTORS, VECTORS, ALIKE, MOVES),
+    IMAGINING: ("task:PushBox", BITS, "gymnax:Breakout-MinAtar", BITS, BITS, OTHERS),
 }
 PRODUCT = [
     (algo, kind, env)
@@ -54,16 +87,39 @@ PRODUCT = [
     for algo in algos
     for kind, env in zip(KINDS, envs, strict=True)
 ]
-# One of each kind, and of each family, is walked by the fast tests; the slow one walks all.
+# Most kinds and families are walked by the fast tests. A game is left to the slow ones: the searches of its training,
+# its evaluation and its pictures take 45 seconds to compile.
 FAST = {
     "ppo": "device",
     "td_lambda": "host",
     "sac": "host",
-    "c51": "goals",
-    "trpo": "images on the host",
     "value_iteration": "device",
 }
 QUICK = [row for row in PRODUCT if FAST.get(row[0]) == row[1]]
+FAMILIES = (
+    (*POLICY[:2], *LATENT, *POLICY[2:]),
+    DISCRETE,
+    CONTINUOUS,
+    TABLES,
+    PLANNERS,
+    SELF_PLAY,
+    EXACT,
+    LEARNED,
+    TAUGHT,
+    EXPANDED,
+    DREAMING,
+    IMAGINING,
+)
+
+
+def share(algo: str) -> list[tuple[str, str, str]]:
+    """Its part of the walks of its family, which meets each kind that it can once or more."""
+    family = next(family for family in FAMILIES if algo in family)
+    walks = [row for row in PRODUCT if row[0] == algo and ":" in row[2]]
+    mine = family.index(algo) % len(walks)
+    return [row for i, row in enumerate(walks) if i % len(family) == mine]
+
+
 WARNINGS = pytest.mark.filterwarnings(
     "ignore:.*no finite ep/return",
     "ignore::swingup.runs.evaluation.EvaluationWarning",
@@ -142,7 +198,7 @@ class Walk:
 
     def resume(self) -> None:
         """What is restored has the bits that were saved; on the device it goes on to those of the whole run."""
-        state, _ = runs.restore(experiment.read_config(self.run), self.run)
+        state = runs.restore(experiment.read_config(self.run), self.run).state
         # By leaves: what tells the reward of a goal belongs to the environment, which is another one now.
         assert same_bits(*(jax.tree.leaves(jax.tree.map(_plain, x)) for x in (state, self.saved)))
         self.expect("resume", self.run)
@@ -154,7 +210,16 @@ class Walk:
         run = swingup.load(self.run)
         space = run.spaces[0]
         obs = np.zeros(space.shape, space.dtype if isinstance(space, swingup.Box) else np.int32)
-        assert run.policy(obs).shape == run.spaces[1].shape
+        if self.kind == "game":
+            first = Table(game_played(run)).at()
+            assert first.legal[0, Agent("agent", run).choose(first, [])].all()
+            with pytest.raises(swingup.ConfigError, match="no search starts from an observation"):
+                run.policy(obs)
+        elif self.algo in EXACT:
+            with pytest.raises(swingup.ConfigError, match="no plan starts from an observation"):
+                run.policy(obs)
+        else:
+            assert run.policy(obs).shape == run.spaces[1].shape
         assert len(run.rows) == 2  # iterations 4 and 6
 
     def evaluate(self) -> None:
@@ -199,10 +264,12 @@ def test_life_of_a_run(
 @pytest.mark.slow
 @WARNINGS
 @pytest.mark.parametrize("algo", ALGOS)
-def test_life_of_a_run_everywhere(algo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An algorithm with every kind; what happened are rows of the table, and nothing in them is a fault."""
-    lines, faults = {}, []
-    for _, kind, env in [row for row in PRODUCT if row[0] == algo]:
+def test_life_of_a_run_everywhere(
+    algo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    """An algorithm with its share, or with every kind; of all, what happened are rows of the table. None is a fault."""
+    lines, faults, everything = {}, [], request.config.getoption("--everything")
+    for _, kind, env in [row for row in PRODUCT if row[0] == algo] if everything else share(algo):
         cells = ["–"] * len(COMMANDS)
         if ":" in env:
             walk = Walk(algo, kind, env, tmp_path / kind, capsys)
@@ -210,7 +277,8 @@ def test_life_of_a_run_everywhere(algo: str, tmp_path: Path, capsys: pytest.Capt
             cells = [_cell(walk, command, faults) for command in COMMANDS]
         lines[algo, kind] = f"| {env if ':' in env else 'none: ' + env} | {' | '.join(cells)} |"
     assert not faults, "\n".join(faults)
-    _write(lines)
+    if everything:
+        _write(lines)
 
 
 def _write(lines: dict[tuple[str, str], str]) -> None:
@@ -245,7 +313,7 @@ def _cell(walk: Walk, command: str, faults: list[str]) -> str:
 HEAD = """\
 # The life of a run
 
-Written by `tests/contract/test_life.py::test_life_of_a_run_everywhere`: each command, through files, on a run of a few
+Written by `pytest -m slow tests/contract/test_life.py --everything`: each command, through files, on a run of a few
 iterations that a Ctrl-C stops in the middle. *Same bits*: the resumed run equals the one that nobody stopped.
 *Learner's bits*: learner, replay, keys and counters are restored exactly; environments on the host begin new episodes.
 """.splitlines()
@@ -256,8 +324,14 @@ def test_every_algorithm_meets_every_kind() -> None:
     assert {row[0] for row in PRODUCT} == set(ALGOS)
     assert all({row[1] for row in PRODUCT if row[0] == algo} == set(KINDS) for algo in ALGOS)
     assert len(QUICK) == len(FAST)
+    for family in FAMILIES:
+        able = {(algo, kind) for algo, kind, env in PRODUCT if algo in family and ":" in env}
+        walked = {kind for algo in family for _, kind, _ in share(algo)}
+        assert walked == {kind for _, kind in able}
+        assert all(share(algo) for algo in family)
     known = [tuple(x.strip() for x in row.split("|")[1:3]) for row in TABLE.read_text().splitlines()]
-    assert {row[:2] for row in PRODUCT} <= set(known), "the slow tests write the table: make test-slow"
+    how = "pytest -m slow tests/contract/test_life.py --everything writes the table"
+    assert {row[:2] for row in PRODUCT} <= set(known), how
 
 
 @WARNINGS

@@ -72,6 +72,17 @@ def test_reads_without_a_network(built: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_front_page_is_light(built: Path) -> None:
+    """The page and all that it loads, the pictures further down included, take less than 300 KB."""
+    text = (built / "index.html").read_text()
+    loaded = set(re.findall(r"<(?:script|img)\b[^>]*?\bsrc=\"([^\"?]+)", text))
+    loaded |= set(re.findall(r"<link rel=\"stylesheet\"[^>]*?\bhref=\"([^\"?]+)", text))
+    sizes = {name: (built / name).stat().st_size for name in loaded}
+    assert len(sizes) > 30
+    assert len(text.encode()) + sum(sizes.values()) < 300_000, sizes
+
+
+@pytest.mark.slow
 def test_hyperparameters_come_from_the_source(built: Path) -> None:
     """Each comment beside a field of PPO is on its page."""
     text = (built / "algorithms" / "ppo.html").read_text()
@@ -99,6 +110,22 @@ def test_algorithm_pages_follow_the_template(name: str) -> None:
     assert [heading for heading in found if heading in HEADINGS] == list(HEADINGS)
 
 
+@pytest.mark.parametrize("name", ALGOS)
+def test_algorithm_pages_say_how_it_explores_and_why_these_papers(name: str) -> None:
+    """They do as Spinning Up's pages did; exercises have their solutions, and failures a metric that shows them."""
+    text = (DOCS / "algorithms" / f"{name}.md").read_text()
+    for heading in ("## Exploration and exploitation", "### Why these papers", ":::{admonition} Solutions"):
+        assert f"\n{heading}\n" in text
+    exercises = re.search(r"^## Exercises\n(.*?)^:::\{admonition\} Solutions\n(.*?)^:::$", text, re.M | re.S)
+    assert exercises
+    asked, solved = (re.findall(r"^(\d+)\. ", part, re.M) for part in exercises.groups())
+    assert asked == solved
+    failures = re.search(r"^## When it fails\n(.*?)^## ", text, re.M | re.S)
+    assert failures
+    rows = re.findall(r"^\| (.+?) \|", failures[1], re.M)[2:]
+    assert [row for row in rows if "`" not in row and "return" not in row] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_units_of_counts_are_named(page: Path) -> None:
     """Env steps, gradient steps or iterations; a bare "steps" says nothing."""
@@ -111,7 +138,10 @@ def test_the_extension_translates_docstrings(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
     import house_style
 
-    assert doctest.testmod(house_style) == (0, 2)
+    assert doctest.testmod(house_style) == (0, 4)
+    for page in PAGES:
+        for files in re.findall(r"\{lines\}`([^`]+)`", page.read_text()):
+            assert house_style.counted(files)
     fields = {name: (kind, comment) for name, kind, _, comment in house_style.fields(swingup.PPO)}
     assert fields["clip"][0] == "float in (0, ∞)"
     assert fields["clip"][1].startswith("ε")

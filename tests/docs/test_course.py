@@ -1,4 +1,4 @@
-"""The pages of the course: their Python prints what they say it prints, each question has its answer.
+"""The pages of the course are run: their Python prints what they say it prints, each question has its answer.
 
 And what they prove where no other test checks it. Each page's Python is one script, from top to bottom.
 """
@@ -9,6 +9,8 @@ import re
 import runpy
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_every_question_has_its_answer(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_demonstrations_exist(page: Path) -> None:
-    assert set(re.findall(r"swingup lab ([\w-]+)", page.read_text())) <= set(LABS)
+    assert set(re.findall(r"swingup lab ([\w-]+)", page.read_text())) <= {*LABS, "list"}
 
 
 def test_every_demonstration_of_theory_is_on_a_page() -> None:
@@ -92,3 +94,72 @@ def test_a_life_that_may_end_at_any_time_is_a_discount() -> None:
     reward = np.vstack([m.expected_reward, np.zeros((1, 3))])
     mortal = mdp(dying, reward, np.append(m.start, 0), [4], 1.0)
     np.testing.assert_allclose(exact.value(mortal, exact.uniform(mortal))[:4], exact.value(m, policy))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_soft_policy_iteration_improves_everywhere(seed: int) -> None:
+    """Soft values solve Bellman's equation; the Boltzmann policy of a soft Q is better in each state."""
+    m, rng, alpha = random(states=5, seed=seed, gamma=0.9), np.random.default_rng(seed), 0.3
+
+    def soft(policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Solve V = Σ_a π (r - α log π + γ P V); return V and Q = r + γ P V."""
+        reward = (policy * (m.expected_reward - alpha * np.log(policy))).sum(1)
+        along = np.einsum("sa,sat->st", policy, m.transition)
+        v = np.linalg.solve(np.eye(5) - m.gamma * along, reward)
+        return v, m.expected_reward + m.gamma * m.transition @ v
+
+    policy = rng.dirichlet(np.ones(3), 5)
+    v, q = soft(policy)
+    np.testing.assert_allclose(v, (policy * (q - alpha * np.log(policy))).sum(1))
+    for _ in range(30):
+        boltzmann = exact.softmax(q / alpha)
+        new_v, new_q = soft(boltzmann)
+        assert (new_v >= v - 1e-12).all()
+        v, q = new_v, new_q
+    largest = alpha * np.log(np.exp(q / alpha).sum(1))  # of Q and entropy together, over all policies
+    np.testing.assert_allclose(v, largest)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_difference_of_two_performances_is_a_sum_of_advantages(seed: int) -> None:
+    """It is exact with the new policy's states; with the old one's and ratios of actions, to first order."""
+    m, rng = random(states=5, seed=seed, gamma=0.9), np.random.default_rng(seed)
+    old, other = rng.dirichlet(np.ones(3), (2, 5))
+    errors = []
+    for share in (1.0, 0.1, 0.01):
+        new = (1 - share) * old + share * other
+        gain = exact.performance(m, new) - exact.performance(m, old)
+        visits, stale = exact.occupancy(m, new), exact.occupancy(m, old)  # Σ_t γ^t P(s_t, a_t)
+        np.testing.assert_allclose((visits * exact.advantage(m, old)).sum(), gain, atol=1e-12)
+        surrogate = (stale / old * new * exact.advantage(m, old)).sum()
+        errors.append(abs(surrogate - gain))
+    assert errors[1] < errors[0] / 20
+    assert errors[2] < errors[1] / 50
+
+
+def test_the_deterministic_policy_gradient_is_the_gradient() -> None:
+    """Σ γ^t ∇μ(s_t) ∇_a Q(s_t, μ(s_t)) is dJ/dθ, for a policy tanh(θ s) in dynamics that are not linear."""
+    gamma, horizon = 0.9, 200
+
+    def step(s: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jnp.sin(s) + 0.5 * a, -(s**2) - 0.1 * a**2
+
+    def value(theta: jax.Array, s: jax.Array) -> jax.Array:
+        def one(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+            s, weight = carry
+            following, reward = step(s, jnp.tanh(theta * s))
+            return (following, gamma * weight), weight * reward
+
+        return jax.lax.scan(one, (s, jnp.float32(1.0)), None, horizon)[1].sum()
+
+    def q(theta: jax.Array, s: jax.Array, a: jax.Array) -> jax.Array:
+        following, reward = step(s, a)
+        return reward + gamma * value(theta, following)
+
+    theta, s, total = jnp.float32(-0.4), jnp.float32(1.5), 0.0
+    slope, climb = jax.jit(jax.grad(lambda t, s: jnp.tanh(t * s))), jax.jit(jax.grad(q, argnums=2))
+    for t in range(60):
+        a = jnp.tanh(theta * s)
+        total += gamma**t * float(slope(theta, s) * climb(theta, s, a))
+        s, _ = step(s, a)
+    np.testing.assert_allclose(total, float(jax.grad(value)(theta, jnp.float32(1.5))), rtol=1e-3)

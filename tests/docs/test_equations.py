@@ -1,4 +1,4 @@
-"""Every numbered equation names the code that computes it and the tests that check it, and both exist.
+"""Every numbered equation has a row that names the code which computes it and the tests that check it; both exist.
 
 The pages of algorithms and of the course hold a table, whose rows begin with a reference to the equation:
 
@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(p for kind in ("algorithms", "course") for p in (ROOT / "docs" / kind).glob("*.md"))
+ADVICE = ("doing_research", "checklists")  # pages of the course that prove nothing
+FOUND = [p for kind in ("algorithms", "course") for p in (ROOT / "docs" / kind).glob("*.md")]
+PAGES = sorted(p for p in FOUND if p.stem not in ADVICE)
 CODE = re.compile(r"\{py:(?:meth|func|class|obj)\}`(?:[^`<]*<)?~?([\w.]+)>?`")
 TEST = re.compile(r"\{test\}`([^`]+)`")
 

@@ -1,4 +1,4 @@
-"""The Python on the pages runs, in order, as one script per page, with its budgets of env steps made small."""
+"""The Python on the pages works: it is run in order, one script per page, with its budgets of env steps made small."""
 
 import os
 import re
@@ -19,7 +19,17 @@ def script(page: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "runs"), [("docs/your_environment.md", 3), ("docs/quickstart.md", 2)])
+@pytest.mark.parametrize(
+    ("page", "runs"),
+    [
+        ("docs/your_environment.md", 3),
+        ("docs/games.md", 1),
+        ("docs/callbacks.md", 5),
+        ("docs/trackers.md", 1),
+        ("docs/quickstart.md", 2),
+        ("README.md", 1),
+    ],
+)
 def test_the_page_runs(page: str, runs: int, tmp_path: Path) -> None:
     """In a process of its own, warnings as errors; compiled without optimisations, which saves half the time."""
     code = script(ROOT / page)

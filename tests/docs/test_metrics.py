@@ -13,7 +13,17 @@ from swingup.envs import make
 from swingup.runs.log import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-CONTINUOUS = ("ddpg", "td3", "sac")  # those that need actions of a box
+CONTINUOUS = (
+    "ddpg",
+    "td3",
+    "sac",
+    "mpc",
+    "pets",
+    "mbmf",
+    "mbpo",
+    "mve",
+    "steve",
+)  # they need actions of a box
 PROBE = "probe:PickAction"
 EXPLAINED = set(re.findall(r"^### `([^`]+)`$", PAGE, re.M))
 
@@ -24,8 +34,16 @@ def reported() -> dict[str, set[str]]:
     found = {}
     for name in ALGOS:
         algo = small(name)
-        task = "probe:ContinuousTarget" if name in CONTINUOUS else PROBE
-        env = make(task if algo.hidden else "tabular:Chain", algo.num_envs)  # or a table
+        task = (
+            "probe:ContinuousTarget"
+            if name in CONTINUOUS
+            else "task:PushBox"
+            if name == "i2a"
+            else "pgx:tic_tac_toe"
+            if algo.plays_games
+            else PROBE
+        )
+        env = make(task if algo.hidden or name == "mpc" else "tabular:Chain", algo.num_envs)  # or a table
         found[name] = set(
             jax.eval_shape(lambda key, a=algo, e=env: a.step(e, a.init(e, key))[1], jax.random.key(0))
         )

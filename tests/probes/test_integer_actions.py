@@ -1,4 +1,4 @@
-"""Integer boxes: each allowed action can be reached, so that what pays is found even where it is a bound."""
+"""Integer boxes have actions that can all be reached, so that what pays is found even where it is a bound."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,7 @@ import pytest
 
 import swingup
 from swingup.envs import make
-from swingup.replay.ring import add, take
-from swingup.replay.ring import memory as empty
+from swingup.replay.ring import add, empty, take
 from swingup.rollout import RECENT, collect
 from swingup.spaces import Box
 from swingup.types import Actor, Choice, Recent, Transition

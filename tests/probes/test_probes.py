@@ -127,10 +127,8 @@ def tasks_of(kind: str) -> list[probes.Probe]:
     return [*pointless, probes.ContinuousTarget()]
 
 
-# The fast tests hear of PPO and DQN; the others, whose loops and leaves are theirs, take half a minute each.
-SLOW = ("vpg", "a2c", "trpo", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete")
 PAIRS = [
-    pytest.param(name, kind, marks=[pytest.mark.slow] if name in SLOW or kind == "continuous" else [])
+    (name, kind)
     for name in SETTINGS
     for kind in ("discrete", "continuous")
     if name not in (DISCRETE_ONLY if kind == "continuous" else CONTINUOUS_ONLY)
@@ -184,6 +182,7 @@ def missed(name: str, kind: str, seeds: Sequence[int] = SEEDS) -> tuple[Any, Any
     return algo, rows, {text: x for one in found for text, x in one.items()}
 
 
+@pytest.mark.slow  # half a minute each; the fast tests have slow loops of all updates in their place
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_probes_are_solved(name: str, kind: str) -> None:
     """Half of the seeds reach each exact value within 0.05 of its scale, and act well: see `misses`."""
