@@ -1,4 +1,4 @@
-"""PPO on one page: the network, the advantages, the loss and the loop, with nothing hidden but the environment.
+"""This page holds all of PPO: the network, the advantages, the loss and the loop; only the environment is elsewhere.
 
     python examples/ppo_on_one_page.py
 

@@ -1,9 +1,10 @@
-"""What the pages take from the source code instead of repeating it.
+"""The pages take from the source code what they would otherwise repeat.
 
     {settings} swingup.PPO          a table of a class's fields: name, type, default and the comment beside it
     {public-names}                  a table of everything in `swingup.__all__`, linked, with its first sentence
     {command} swingup train --help  what a command prints
     {test}`tests/unit/test_x.py::test_y`    the name of a test, which tests/docs/test_equations.py looks up
+    {lines}`algos/ppo.py rollout.py`        how many files of the package these are, and how long
 
 It also shows autodoc our docstrings as they are written: Markdown's backticks, and equations by indentation.
 """
@@ -23,6 +24,7 @@ import textwrap
 import tokenize
 import typing
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -136,11 +138,39 @@ def output(command: str) -> str:
 
 
 class TestName(SphinxRole):
-    """A test, by its file and name."""
+    """A test, by its file and name; a browser may break it after each underscore."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        file, _, name = self.text.partition("::")
-        return [nodes.literal("", f"{file.rpartition('/')[2]}::{name}")], []
+        return [nodes.literal("", short(self.text).replace("_", "_\u200b"))], []
+
+
+def short(test: str) -> str:
+    """Name a test without its folder, and without the numbers of our lists that end its name.
+
+    >>> short("tests/unit/test_returns.py::test_lambda_0_is_the_td_error_C1_M35")
+    'test_returns.py: lambda_0_is_the_td_error'
+    """
+    file, _, name = test.partition("::")
+    name = re.sub(r"^test_|(_[CM]\d+)+$", "", name)
+    return f"{file.rpartition('/')[2]}: {name}"
+
+
+class Lines(SphinxRole):
+    """Some files of the package, counted now."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [nodes.Text(counted(self.text))], []
+
+
+def counted(files: str) -> str:
+    """Count some files of the package, and their lines. Raises `FileNotFoundError` for one that is not there.
+
+    >>> counted("__main__.py")
+    '1 file, 6 lines'
+    """
+    paths = [Path(swingup.__path__[0]) / name for name in files.split()]
+    lines = sum(path.read_text().count("\n") for path in paths)
+    return f"{len(paths)} file{'s' * (len(paths) > 1)}, {lines:,} lines"
 
 
 def to_rst(docstring: str) -> str:
@@ -254,6 +284,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("public-names", PublicNames)
     app.add_directive("command", Command)
     app.add_role("test", TestName())
+    app.add_role("lines", Lines())
     app.connect("autodoc-process-docstring", process_docstring)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("autodoc-skip-member", skip_member)

@@ -1,6 +1,6 @@
-"""The map of algorithms, from `swingup.course.taxonomy`.
+"""The map of algorithms is drawn from `swingup.course.taxonomy`.
 
-    {taxonomy} tree     families and algorithms as an inline SVG; those that have a page here link to it
+    {taxonomy} tree     families and algorithms as an inline SVG; each links to its page, or to its row in the table
     {taxonomy} loop     a table of what each runs, evaluates and improves
     {taxonomy} facts    a table of model, control, data, paper, and what the library calls it
 
@@ -25,6 +25,7 @@ COLUMNS = (4, 128, 256, 424)  # left edges of root, families and their parts, in
 WIDTHS = (104, 108, 148, 116)
 LEAF, LEAF_WIDTH, WIDTH = 560, 150, 716
 ROW, BOX, GAP = 27, 21, 9  # from leaf to leaf; height of a box; more space between families
+TABLE, PAPERS = "course/kinds", "#model-control-data-paper"  # where those that have no page here have a row
 LOOP = "| algorithm | run | evaluate | improve |"
 FACTS = "| algorithm | model | controls by | data | paper | here |"
 
@@ -86,11 +87,9 @@ def draw(entries: Sequence[Entry], address: Callable[[str], str]) -> str:
     parts += [box(COLUMNS[n.depth], WIDTHS[n.depth], n.y, n.text, "family") for n in walk(tree)]
     for leaf in leaves:
         text, page = leaf.entry.title, leaf.entry.where
-        if page:
-            inside = box(LEAF, LEAF_WIDTH, leaf.y, text, "here")
-            parts.append(f'<a href="{escape(address(page))}">{inside}</a>')
-        else:
-            parts.append(box(LEAF, LEAF_WIDTH, leaf.y, text, "elsewhere", f"{text}: not in this library"))
+        kind, hint = ("here", "") if page else ("elsewhere", f"{text}: not in this library; its paper")
+        to = address(page) if page else address(TABLE) + PAPERS
+        parts.append(f'<a href="{escape(to)}">{box(LEAF, LEAF_WIDTH, leaf.y, text, kind, hint)}</a>')
     return "\n".join([*parts, "</svg>"])
 
 
@@ -153,7 +152,7 @@ class Taxonomy(SphinxDirective):
         return [node for name in wanted for node in parts[name]()]
 
     def address(self, page: str) -> str:
-        """Of a page, as seen from this one."""
+        """Return the address of a page, as seen from this one."""
         return os.path.relpath(f"{page}.html", os.path.dirname(self.env.docname) or ".").replace(os.sep, "/")
 
 
