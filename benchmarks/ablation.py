@@ -1,4 +1,5 @@
-"""What each of PPO's details is worth: train the preset with one of them changed, on three tasks, ten seeds each.
+"""Measure what each of PPO's details is worth: train the preset with one of them changed, on three tasks, ten seeds
+each.
 
     python benchmarks/ablation.py              about a quarter of an hour on two cores
     python benchmarks/ablation.py --table      only rewrite the table from the stored results

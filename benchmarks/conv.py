@@ -1,4 +1,4 @@
-"""Why `nn.Conv` is slices and one matrix product: time it against XLA's convolution, alone, vmapped, in a scan.
+"""Measure why `nn.Conv` is slices and one matrix product: time it against XLA's convolution, alone, vmapped, in a scan.
 
 python benchmarks/conv.py
 """

@@ -1,4 +1,4 @@
-"""How often does DQN diverge softly? Four bootstrap targets, six tasks, three learning rates, ten seeds each.
+"""Measure how often DQN diverges softly. Four bootstrap targets, six tasks, three learning rates, ten seeds each.
 
     python benchmarks/deadly_triad.py              about eight minutes on one core
     python benchmarks/deadly_triad.py --table      only rewrite the table and the figure from the stored results
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from scores import cpu_model
 from swingup.lab.tools.soft_divergence import PAPER, TARGETS, largest_q, settings
-from swingup.plots.curves import STYLE, pictures
+from swingup.plots.style import STYLE, pictures
 from swingup.runs.experiment import versions
 from swingup.statistics import mean_ci
 from swingup.training import machine

@@ -1,4 +1,4 @@
-"""Short runs of every kind, and the digest of each: what a change of the house's structure must leave as it is.
+"""Do short runs of every kind, and digest each: what a change of the house's structure must leave as it is.
 
     python benchmarks/digests.py                 run them all and compare with the stored digests
     python benchmarks/digests.py --store         run them all and store their digests
@@ -33,7 +33,7 @@ RUNS = {
     "qr_dqn": "qr_dqn CartPole-v1 --env-steps 5000 --noisy",
     "ddpg": "ddpg Pendulum-v1 --env-steps 4000",
     "td3": "td3 Pendulum-v1 --env-steps 4000 --seeds 2",
-    "td3 on the host": "td3 gymnasium:Pendulum-v1 --env-steps 2000",
+    "td3 on the host": "td3 gymnasium:Pendulum-v1 --env-steps 2000 --warmup 500",
     "sac": "sac Pendulum-v1 --env-steps 4000 --seeds 2",
     "sac_discrete": "sac_discrete CartPole-v1 --env-steps 4000",
     "q_learning": "q_learning FrozenLake-v1 --env-steps 5000 --seeds 2",
@@ -41,8 +41,8 @@ RUNS = {
     "expected_sarsa": "expected_sarsa FrozenLake-v1 --env-steps 5000",
     "double_q_learning": "double_q_learning FrozenLake-v1 --env-steps 5000",
     "td_lambda": "td_lambda FrozenLake-v1 --env-steps 5000",
-    "value_iteration": "value_iteration FrozenLake-v1 --env-steps 200",
-    "policy_iteration": "policy_iteration FrozenLake-v1 --env-steps 200",
+    "value_iteration": "value_iteration tabular:Cliff --env-steps 200",
+    "policy_iteration": "policy_iteration tabular:Cliff --env-steps 200",
 }
 
 

@@ -1,10 +1,10 @@
-"""How often right code would fail the tests of learning: each is repeated with many seeds that it does not use.
+"""Measure how often right code would fail the tests of learning: each is repeated with many seeds that it does not use.
 
     python benchmarks/false_alarms.py [--seeds 40] [--only NAME ...]
 
 A test of learning trains eight seeds side by side and fails where more than half of them miss a bound
-(`half_of` in tests/conftest.py). This measures how many of S seeds miss any bound of a test. Of the probability p
-that a seed misses we then know a Beta distribution: its parameters are misses + 1/2 and S - misses + 1/2 (Jeffreys),
+(`half_of` in tests/conftest.py). This measures how many of S seeds miss any bound of a test. What we then know of the
+probability p that a seed misses is a Beta distribution, with parameters misses + 1/2 and S - misses + 1/2 (Jeffreys),
 and the test's risk is the mean over it of Σ_k≥5 C(8, k) p^k (1 - p)^(8 - k), the probability that five or more of
 eight seeds miss. That any bound is missed is more likely than that one is, so it is too high rather than too low. The
 sum over all tests is what a whole run of them risks. Results go to benchmarks/results/false-alarms.md.
@@ -83,7 +83,7 @@ def of_hindsight(k: int, bound: float, seeds: Any) -> Misses:
 
 
 def risk(misses: int, seeds: int) -> float:
-    """The probability that five or more of eight seeds miss, where so many of `seeds` did."""
+    """Return the probability that five or more of eight seeds miss, where `misses` of `seeds` did."""
     return float(stats.betabinom.sf(4, 8, misses + 0.5, seeds - misses + 0.5))
 
 

@@ -1,4 +1,4 @@
-"""Hindsight on goals: BitFlip of 15 bits with it and without, Gymnasium-Robotics' FetchReach and FetchPush.
+"""Measure what hindsight does for goals, on BitFlip of 15 bits, and on Gymnasium-Robotics' FetchReach and FetchPush.
 
     python benchmarks/goals.py                  all of them
     python benchmarks/goals.py --only bitflip bitflip-without --seeds 10

@@ -5,10 +5,12 @@
     python benchmarks/labs.py --pages          only rewrite the pages from the stored results
 
 Each run is the command that a user would type, in a process of its own. Results go to `benchmarks/results/labs.json`
-and `.md`; the figures of seed 0, with a palette of 64 colours, and the claims go to the page `docs/labs.md`.
+and `.md`; the figures of seed 0, with a palette of 64 colours, and the claims go to the page `docs/labs.md`, beside
+what `labs.toml` says that they mean.
 """
 
 import argparse
+import html
 import io
 import json
 import os
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +35,42 @@ LIMIT = 30.0  # seconds on two cores
 
 PAGE = """# Laboratory
 
-Demonstrations of what the course says, each small enough to watch. Every one checks its own symptom: it prints what to
-look at and what it found, and exits with 1 if the phenomenon did not appear.
+The course makes claims. Here you can watch them: {number} demonstrations, each small enough to run in seconds. Every
+one of them checks its own claim. It prints what to look at and what it found, and it exits with 1 if the phenomenon did
+not appear.
 
 ```console
 $ swingup lab list
 $ swingup lab {first} --out figures --seed 7
 ```
 
-writes a figure (PNG and SVG) and its numbers (JSON). The figures and the numbers below are those of seed 0, written by
-`python benchmarks/labs.py`, which runs all of them with three seeds: see the [table](#seeds-and-seconds) at the end.
+The command writes a figure (PNG and SVG) and its numbers (JSON). The figures and the numbers on this page are those of
+seed 0. `python benchmarks/labs.py` wrote them, and ran each demonstration with three seeds: see the
+[table](#seeds-and-seconds) at the end.
+
+<div class="gallery">
+{gallery}
+</div>
+
+"""
+THUMB = (
+    '<figure><a href="#lab-{name}"><img loading="lazy" src="_static/labs/{name}.png" alt="{about}"></a>'
+    '<figcaption><a href="#lab-{name}">{name}</a></figcaption></figure>'
+)
+LAB = """(lab-{name})=
+## {name}
+
+{story}
+
+![{about}](_static/labs/{name}.png)
+
+*What to look at.* {look}
+
+:::{{admonition}} What `swingup lab {name}` checked
+:collapsible: closed
+
+{claims}
+:::
 
 """
 
@@ -121,16 +150,23 @@ def write_table(stored: dict[str, Any]) -> str:
 
 
 def page(stored: dict[str, Any]) -> str:
-    """The gallery."""
-    parts = [PAGE.format(first="gridworld")]
-    for name, about in LABS.items():
-        if name not in stored["labs"]:
-            continue
+    """Return the gallery: what each demonstration means, its figure, and what it checked."""
+    names = [name for name in LABS if name in stored["labs"]]
+    stories = tomllib.loads((HERE / "labs.toml").read_text())
+    gallery = "\n".join(THUMB.format(name=name, about=html.escape(LABS[name])) for name in names)
+    parts = [PAGE.format(first="gridworld", number=len(names), gallery=gallery)]
+    for name in names:
         lab = stored["labs"][name]
         claims = "\n".join(f"- {escape(c['text'])}" for c in lab["claims"])
+        look, about = lab["look"], LABS[name]
         parts.append(
-            f"## {name}\n\n{escape(about[0].upper() + about[1:])}.\n\n![{name}](_static/labs/{name}.png)\n\n"
-            f"*What to look at.* {escape(lab['look'][0].upper() + lab['look'][1:])}\n\n{claims}\n\n"
+            LAB.format(
+                name=name,
+                about=escape(about[0].upper() + about[1:]),
+                story=escape(stories[name].strip()),
+                look=escape(look[0].upper() + look[1:]),
+                claims=claims,
+            )
         )
     rows = write_table(stored).partition("| demonstration")
     parts.append("## Seeds and seconds\n\n" + rows[0].partition("\n\n")[2] + rows[1] + rows[2])

@@ -1,8 +1,9 @@
-"""Mistakes put into the code on purpose, one at a time: does the fast suite see each?
+"""Put mistakes into the code on purpose, one at a time: does the fast suite see each?
 
     python benchmarks/mutants.py                 all of benchmarks/mutants.toml, two at once
     python benchmarks/mutants.py --only td3      those whose name or file contains the text
     python benchmarks/mutants.py --check         run no test: does each apply to the code, and does it still import?
+    python benchmarks/mutants.py --page          run nothing, write the table of what is stored
     python benchmarks/mutants.py --luck          the tests that killed, on right code, with four other seeds each
     python benchmarks/mutants.py --at COMMIT     on the code and with the tests of another commit
 
@@ -153,13 +154,17 @@ def luck(results: list[dict[str, Any]], cache: Path) -> dict[str, list[int]]:
     return unlucky
 
 
-def table(results: list[dict[str, Any]], command: str, unlucky: dict[str, list[int]] | None) -> str:
+def table(
+    results: list[dict[str, Any]], command: str, unlucky: dict[str, list[int]] | None, unrun: int
+) -> str:
     killed = sum(r["killed_by"] is not None for r in results)
     lines = [
         "# Mistakes put into the code, and the tests that saw them",
         "",
         f"`{command}`: {killed} of {len(results)} killed by the fast suite ({killed / len(results):.0%}).",
     ]
+    if unrun:
+        lines.append(f"{unrun} more have not been run since they were written or changed.")
     if unlucky is not None:
         few = ", ".join(f"{test} ({ks})" for test, ks in unlucky.items()) or "none"
         lines.append(f"Tests that killed and fail on right code with one of four other seeds: {few}.")
@@ -176,6 +181,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--luck", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
@@ -202,7 +208,8 @@ def main() -> None:
         if o.luck:
             stored["unlucky"] = luck(list(stored["results"].values()), cache)
         else:
-            todo = [m for m in mutants if o.again or not killed_before(m, stored["results"])]
+            again = o.again and not o.page
+            todo = [m for m in mutants if again or not (o.page or killed_before(m, stored["results"]))]
             with ThreadPoolExecutor(o.jobs) as pool:
                 for r in pool.map(lambda m: kill(m, root, cache), todo):
                     print(
@@ -211,11 +218,12 @@ def main() -> None:
                     )
                     stored["results"][r["name"]] = r
                     out.write_text(json.dumps(stored, indent=1) + "\n")
-    known = [stored["results"][m["name"]] for m in zoo() if m["name"] in stored["results"]]
+    all_ = stored["results"]
+    known = [all_[m["name"]] for m in zoo() if all_.get(m["name"], {}).get("identity") == identity(m)]
     stored["results"] = {r["name"]: r for r in known}
     out.write_text(json.dumps(stored, indent=1) + "\n")
     command = "make mutants" if not o.at else f"python benchmarks/mutants.py --at {o.at}"
-    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"]))
+    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"], len(zoo()) - len(known)))
     survivors = [r["name"] for r in known if not r["killed_by"]]
     print(
         f"{len(known) - len(survivors)} of {len(known)} killed"

@@ -1,11 +1,11 @@
-"""Speed of off-policy training beside Rejax, SBX and Stable-Baselines3, on the same small workloads.
+"""Measure the speed of off-policy training beside Rejax, SBX and Stable-Baselines3, on the same small workloads.
 
     python benchmarks/off_policy.py                       # 2 rounds, about 11 minutes on two quiet cores
     python benchmarks/off_policy.py --only sac-halfcheetah td3-halfcheetah   # the rest keeps its stored numbers
     python benchmarks/off_policy.py --quick               # tiny budgets: proves that it works, decides nothing
 
 Each measurement is a fresh process in the contestant's own virtual environment, which is made when it is missing. A
-round visits all contestants in turn, as a machine's clock drifts; a ratio is the median over the rounds of the ratio
+round visits all contestants in turn, since a machine's clock drifts; a ratio is the median over the rounds of the ratio
 inside one round, to each peer at the setting at which it was fastest. Results go to `results/off-policy.json` and, as
 tables, `.md`; with `--quick` to `.bench/`.
 """

@@ -1,4 +1,4 @@
-"""Is the replay ever copied? Time the same training with rings of 10,000 to 1,000,000 transitions.
+"""Find out whether the replay is ever copied. Time the same training with rings of 10,000 to 1,000,000 transitions.
 
     python benchmarks/replay.py
 

@@ -1,4 +1,4 @@
-"""Why `rollout.permutation` is one sort of packed words: time it against `jax.random.permutation`.
+"""Measure why `rollout.permutation` is one sort of packed words: time it against `jax.random.permutation`.
 
 python benchmarks/shuffle.py
 """
@@ -14,7 +14,7 @@ REPEATS = 1000
 
 
 def microseconds(shuffle: Callable[[jax.Array, int], jax.Array], n: int) -> float:
-    """Of one shuffle of `n` samples inside a compiled loop; best of 5 loops."""
+    """Measure one shuffle of `n` samples inside a compiled loop; return the best of 5 loops."""
     keys = jax.random.split(jax.random.key(0), REPEATS)
     loop = jax.jit(lambda keys: jax.lax.scan(lambda _, key: (0, shuffle(key, n)[0]), 0, keys)[1])
     best = float("inf")

@@ -1,4 +1,4 @@
-"""What the warm-up of a replay costs on the host: seconds of 10,000 rows, and memory of 80,000 Atari-sized ones.
+"""Measure a replay's warm-up on the host: seconds of 10,000 rows, and memory of 80,000 Atari-sized ones.
 
 The environments cost nothing, so that all of it is ours. Each measurement has a process of its own, since the peak of a
 process's memory never falls. Run: python benchmarks/warmup.py, which writes benchmarks/results/warmup.md.
@@ -43,12 +43,12 @@ class Free(Pool):
         return self.observe(len(rows))
 
     def step(self, start: int, action: np.ndarray) -> Any:
-        from swingup.envs.adapters.host import Outcome
+        from swingup.envs.adapters.host import Answer
 
         self.t += 1
         n = len(action)
         ends = np.full(n, self.t % 500 == 0)
-        return Outcome(self.observe(n), np.zeros(n), ends, np.zeros(n, bool))
+        return Answer(self.observe(n), np.zeros(n), ends, np.zeros(n, bool))
 
     def close(self) -> None: ...
 

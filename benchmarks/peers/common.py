@@ -1,4 +1,4 @@
-"""What every runner in this folder shares: the workload, the command line and the one line of JSON it prints.
+"""Every runner in this folder shares the workload, the command line and the one line of JSON it prints.
 
 A runner is started as `python -m peers.<peer>` by the interpreter of its own virtual environment, with
 `benchmarks/` as working directory. Only the standard library may be imported here: the peers have nothing

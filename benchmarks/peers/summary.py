@@ -1,4 +1,4 @@
-"""From raw measurements to medians, ratios and verdicts.
+"""Raw measurements become medians, ratios and verdicts.
 
 A measurement ("row") is a dictionary with `kind` "rate" or "start", its round, the contestant's setting and
 what its runner printed.

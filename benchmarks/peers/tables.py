@@ -1,4 +1,4 @@
-"""The report as Markdown, which is also what the terminal shows."""
+"""The report is written in Markdown, which is also what the terminal shows."""
 
 from typing import Any
 

@@ -1,0 +1,144 @@
+"""Measure what a learnt model buys: MBMF, ME-TRPO, MBPO, MVE and STEVE, each beside the algorithm that it is made of.
+
+    python benchmarks/dyna.py                                  all arms on Pendulum, 10 seeds each
+    python benchmarks/dyna.py --only mbpo sac-equal --seeds 2
+    python benchmarks/dyna.py --env task:CartPoleSwingUp       the presets of another task
+    python benchmarks/dyna.py --table                          only rewrite the table from the stored results
+
+An arm `...-equal` is the algorithm without a model that takes as many gradient steps per real env step as the one with
+a model: so what is left of a difference is the model's. `...-one` takes one. `trpo` has the settings with which ME-TRPO
+practises, and 100 times its env steps. `mbmf-planner` is MBMF whose planner is never replaced by a policy, for ten
+trials. The seeds of an arm are trained side by side in one program (`arms.py`). At each tenth of the env steps every
+seed plays the same 20 starts greedily. Results go to `benchmarks/results/dyna.json` (every look of every seed, and the
+episodes of every iteration) and `.md`. A second call trains only what is missing there.
+"""
+
+import os
+
+os.environ.setdefault(
+    "NPROC", "1"
+)  # one thread for XLA, so that seconds of the processor are seconds of work
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import arms
+from arms import EPISODES, Arm, Row
+from swingup.algos.ddpg import DDPG
+from swingup.algos.sac import SAC
+from swingup.presets import preset
+from swingup.ranges import values
+from swingup.statistics import mean_ci
+
+RESULTS = Path(__file__).parent / "results" / "dyna.json"
+
+
+def of(name: str, env: str) -> Any:
+    """Return the settings of a preset."""
+    known = preset(name, env)
+    if known is None:
+        raise SystemExit(f"there is no preset of {name} for {env}")
+    return known
+
+
+def with_model(name: str, env: str, **changes: Any) -> Arm:
+    """Return a preset as an arm."""
+    known = of(name, env)
+    return Arm(replace(known.algo, **changes), env, known.env_steps)
+
+
+def without_model(kind: Any, name: str, env: str, **changes: Any) -> Arm:
+    """Return the algorithm that another is made of, with that one's settings."""
+    theirs = of(name, env)
+    shared = {key: value for key, value in values(theirs.algo).items() if key in values(kind())}
+    return Arm(replace(kind(**shared), **changes), env, theirs.env_steps)
+
+
+def practising(env: str) -> Arm:
+    """Return TRPO as ME-TRPO practises with it, in the real environment."""
+    known = of("me_trpo", env)
+    return Arm(known.algo.trpo(), env, 100 * known.env_steps)
+
+
+def planning(env: str) -> Arm:
+    """Return MBMF that plans for ever, for ten iterations; its greedy episodes are planned too, so few are played."""
+    algo = replace(of("mbmf", env).algo, trials=10_000)
+    return Arm(algo, env, 10 * algo.env_steps_per_iteration, looks=2)
+
+
+ARMS: dict[str, Callable[[str], Arm]] = {
+    "mbmf": partial(with_model, "mbmf"),
+    "mbmf-planner": planning,
+    "me_trpo": partial(with_model, "me_trpo"),
+    "me_trpo-1-member": partial(with_model, "me_trpo", members=1),
+    "trpo": practising,
+    "mbpo": partial(with_model, "mbpo"),
+    "sac-equal": partial(without_model, SAC, "mbpo"),
+    "sac-one": partial(without_model, SAC, "mbpo", replay_ratio=1.0),
+    "mve": partial(with_model, "mve"),
+    "steve": partial(with_model, "steve"),
+    "ddpg-equal": partial(without_model, DDPG, "mve"),
+}
+
+
+def table(stored: Row) -> str:
+    """Write the results as Markdown, one table for each environment."""
+    lines = []
+    for env, found in stored["envs"].items():
+        lines += [
+            f"## {env}",
+            "",
+            "| arm | seeds | half-way | at the end | 95 % CI | worst | env steps | seconds per seed |",
+            "|---" * 8 + "|",
+        ]
+        for arm in ARMS:
+            rows = [row for row in found.get(arm, {"rows": []})["rows"] if row["whole"]]
+            if not rows:
+                continue
+            looks = np.array([[x for _, x in row["looks"]] for row in rows])
+            half, end = looks[:, (looks.shape[1] - 1) // 2], looks[:, -1]
+            low, high = mean_ci(end)
+            interval = f"[{low:.1f}, {high:.1f}]" if np.isfinite(low) else "–"
+            seconds = np.mean([row["seconds"] for row in rows])
+            means = f"{half.mean():.1f} | {end.mean():.1f} | {interval} | {end.min():.1f}"
+            lines.append(f"| {arm} | {len(end)} | {means} | {found[arm]['env_steps']:,} | {seconds:.0f} |")
+        lines.append("")
+    about = (
+        f"Mean return of {EPISODES} fixed starts, played greedily; means over seeds. Env steps are real ones. "
+        "Arms that end in `equal` take as many gradient steps per real env step as the algorithm with a model, "
+        "`one` takes one. "
+        "Intervals are percentile bootstraps over seeds. Seconds are those of the processor for training, compiling "
+        "included, shared by the seeds, which were trained side by side in one program."
+    )
+    where = f"Command: `python benchmarks/dyna.py`; {stored['cpu']}, one core, shared with other jobs; "
+    return "\n".join(
+        ["# Learning in imagination", "", about, "", *lines, where + stored["versions"] + ".", ""]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--env", default="gymnax:Pendulum-v1")
+    arms.add_options(parser)
+    options = parser.parse_args()
+    path = arms.place(RESULTS, options.quick)
+    for name in [] if options.table else options.only:
+        before = arms.stored_in(path).get("envs", {}).get(options.env, {}).get(name, {})
+        under = ("envs", options.env, name)
+        print(f"{name} in {options.env}", flush=True)
+        arms.train(ARMS[name](options.env), before, options, partial(arms.keep, path, under))
+        path.with_suffix(".md").write_text(table(arms.stored_in(path)))
+    text = table(arms.stored_in(path))
+    path.with_suffix(".md").write_text(text)
+    print("\n" + text)
+
+
+if __name__ == "__main__":
+    main()

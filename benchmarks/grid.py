@@ -1,0 +1,209 @@
+"""Measure a grid of 160 runs: PPO on CartPole, 4 learning rates x 4 clips x 10 seeds, 100,000 env steps each.
+
+All is counted: imports, compiling, final evaluations, table and figure, of one command with an empty cache of compiled
+programs. `--kills N` kills the same grid N times with SIGKILL at random moments, and compares its digests with those of
+a grid that nobody stopped. `--rows` trains the same settings with other numbers of rows per device. `--sb3` trains one
+of the 160 runs with Stable-Baselines3, if it is installed, with the same hyperparameters, to compare seconds. Run
+`python benchmarks/grid.py [--quick] [--kills 20] [--rows 1 5 40 160] [--sb3]`; what it measures is put in
+benchmarks/results/grid.json, and benchmarks/results/grid.md is written from that.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from swingup.runs import checkpoint, sweep
+
+RESULTS = Path(__file__).parent / "results"
+FULL = {
+    "env_steps": 100_000,
+    "seeds": 10,
+    "lr": ["1e-3", "5e-4", "2.5e-4", "1e-4"],
+    "clip": ["0.1", "0.2", "0.3", "0.4"],
+}
+QUICK = {"env_steps": 5_000, "seeds": 2, "lr": ["1e-3", "2.5e-4"], "clip": ["0.1", "0.2"]}
+
+
+def command(size: dict[str, Any], out: Path) -> list[str]:
+    """Return the command that trains the grid."""
+    words = [
+        "grid",
+        "ppo",
+        "CartPole-v1",
+        "--lr",
+        *size["lr"],
+        "--clip",
+        *size["clip"],
+        "--seeds",
+        str(size["seeds"]),
+    ]
+    return [*words, "--env-steps", str(size["env_steps"]), "--out", str(out)]
+
+
+def started(words: list[str], cache: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a command; compiled programs are kept in `cache`, and what JAX compiles is told in the log."""
+    env = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_LOG_COMPILES": "1"}
+    with open(log, "ab") as out:
+        return subprocess.Popen([sys.executable, "-m", "swingup", *words], stdout=out, stderr=out, env=env)
+
+
+def timed(words: list[str], cache: Path, log: Path) -> dict[str, Any]:
+    """Run a command to its end: seconds of the wall and of the CPU, and how many training programs it compiled."""
+    before, began = os.times(), time.perf_counter()
+    code = started(words, cache, log).wait()
+    wall, after = time.perf_counter() - began, os.times()
+    if code:
+        raise SystemExit(log.read_text()[-3000:])
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    programs = sum("Compiling jit(_device_chunk)" in line for line in log.read_text().splitlines())
+    return {"wall_seconds": round(wall, 1), "cpu_seconds": round(cpu, 1), "training_programs": programs}
+
+
+def digests(path: Path) -> list[str]:
+    """Return the digest of each setting's checkpoint."""
+    return [checkpoint.digest(run / "checkpoints") for run in sweep.read(path).paths]
+
+
+def whole(size: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Train the grid with an empty cache, then give the same command again: it has nothing to do."""
+    out = base / "whole"
+    found = timed(command(size, out), base / "cache", base / "whole.log")
+    again = timed(command(size, out), base / "cache", base / "again.log")
+    runs = len(size["lr"]) * len(size["clip"]) * size["seeds"]
+    steps = runs * size["env_steps"]
+    speed = round(steps / found["wall_seconds"])
+    return {
+        "runs": runs,
+        "env_steps": steps,
+        **found,
+        "env_steps_per_second": speed,
+        "repeat_seconds": again["wall_seconds"],
+    }
+
+
+def killed(size: dict[str, Any], base: Path, kills: int, longest: float) -> dict[str, Any]:
+    """Kill the grid at random moments, then let it end: are its digests those of the one that nobody stopped?"""
+    out, moments = base / "killed", []
+    for _ in range(kills):
+        process = started(command(size, out), base / "cache", base / "killed.log")
+        moments.append(round(random.uniform(1.0, longest), 1))
+        time.sleep(moments[-1])
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break  # it had ended before
+    timed(command(size, out), base / "cache", base / "killed.log")
+    same = [a == b for a, b in zip(digests(out), digests(base / "whole"), strict=True)]
+    return {
+        "kills": len(moments),
+        "after_seconds": moments,
+        "settings": len(same),
+        "with_the_same_digest": sum(same),
+    }
+
+
+def with_rows(size: dict[str, Any], base: Path, rows: int) -> dict[str, Any]:
+    """Train the grid with at most this number of rows per device, with an empty cache."""
+    out = base / f"rows-{rows}"
+    code = f"import swingup.runs.plan as p; p.PER_DEVICE = {rows}; "
+    code += f"from swingup.cli import main; main({command(size, out)!r})"
+    env = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(base / f"cache-{rows}")}
+    before, began = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env=env, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - began, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    blocks = [part.rows for part in sweep.read(out).plan.parts]
+    return {
+        "rows": blocks[0],
+        "blocks": len(blocks),
+        "wall_seconds": round(wall, 1),
+        "cpu_seconds": round(cpu, 1),
+    }
+
+
+def sb3(size: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Train one run with Stable-Baselines3 in a process of its own, hyperparameters as in the grid's first setting."""
+    from swingup.presets import defaults
+
+    a = defaults("ppo", "CartPole-v1").algo
+    n = a.num_envs * a.num_steps // a.num_minibatches
+    how = f"learning_rate={size['lr'][0]}, clip_range={size['clip'][0]}, n_steps={a.num_steps}, batch_size={n}, "
+    how += f"n_epochs={a.epochs}, gamma={a.gamma}, gae_lambda={a.lam}, ent_coef={a.c_entropy}, "
+    how += f"vf_coef={a.c_value}, max_grad_norm={a.max_grad_norm}"
+    code = "import torch; torch.set_num_threads(1); from stable_baselines3 import PPO; "
+    code += "from stable_baselines3.common.env_util import make_vec_env; "
+    code += f"env = make_vec_env('CartPole-v1', {a.num_envs}); "
+    code += f"PPO('MlpPolicy', env, {how}, policy_kwargs=dict(net_arch={list(a.hidden)})).learn({size['env_steps']})"
+    before, began = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    wall, after = time.perf_counter() - began, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {
+        "runs": 1,
+        "env_steps": size["env_steps"],
+        "wall_seconds": round(wall, 1),
+        "cpu_seconds": round(cpu, 1),
+    }
+
+
+def table(data: dict[str, Any]) -> str:
+    """Write what is stored as a page."""
+    lines = ["# A grid of 160 runs", "", *(__doc__ or "").splitlines()[2:7], ""]
+    lines += ["| what | measured |", "|---|---|"]
+    for name, found in data.items():
+        if name != "rows":
+            text = "; ".join(
+                f"{k.replace('_', ' ')} {v:,}" if isinstance(v, int) else f"{k.replace('_', ' ')} {v}"
+                for k, v in found.items()
+                if k != "after_seconds"
+            )
+            lines.append(f"| {name} | {text} |")
+    if rows := data.get("rows"):
+        lines += ["", "| rows of a block | blocks | wall seconds | CPU seconds |", "|---|---|---|---|"]
+        lines += [f"| {r['rows']} | {r['blocks']} | {r['wall_seconds']} | {r['cpu_seconds']} |" for r in rows]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure, store, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a grid of 8 short runs, which is not stored")
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--rows", type=int, nargs="*", default=[])
+    parser.add_argument("--sb3", action="store_true")
+    args = parser.parse_args()
+    size, base = (QUICK if args.quick else FULL), Path(tempfile.mkdtemp(prefix="grid-"))
+    stored = RESULTS / "grid.json"
+    data = json.loads(stored.read_text()) if stored.exists() and not args.quick else {}
+    load = " ".join(f"{x:.1f}" for x in os.getloadavg())
+    data["machine"] = {"cores": os.cpu_count(), "processor": platform.machine(), "load before": load}
+    data["the grid"] = whole(size, base)
+    if args.kills:
+        data["killed"] = killed(size, base, args.kills, data["the grid"]["wall_seconds"])
+    if args.rows:
+        data["rows"] = [with_rows(size, base, rows) for rows in args.rows]
+    if args.sb3:
+        if find_spec("stable_baselines3") is None:
+            raise SystemExit("stable_baselines3 is not installed here")
+        data["one run of Stable-Baselines3"] = sb3(size, base)
+    print(json.dumps(data, indent=1))
+    if not args.quick:
+        stored.write_text(json.dumps(data, indent=1) + "\n")
+        (RESULTS / "grid.md").write_text(table(data))
+    shutil.rmtree(base)
+
+
+if __name__ == "__main__":
+    main()
