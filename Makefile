@@ -7,7 +7,7 @@ RUN := demo/run
 # bit for bit between processes is run as users run it: see tests/cli/test_kill.py.
 FASTER := XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(XLA_FLAGS)"
 
-.PHONY: help setup demo test test-slow mutants lint format docs clean
+.PHONY: help setup demo test test-slow test-everything mutants lint format docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/'
@@ -32,6 +32,9 @@ test: setup  ## run the tests (twelve minutes or so on two cores)
 
 test-slow: setup  ## run the tests that take minutes each
 	@$(FASTER) $(BIN)/python -m pytest -m slow
+
+test-everything: setup  ## run the slow tests, and those whose subject others prove too (an hour and more)
+	@$(FASTER) $(BIN)/python -m pytest -m slow --everything
 
 mutants: setup  ## put two hundred mistakes into the code, one by one: does the fast suite see each? (hours)
 	@$(BIN)/python benchmarks/mutants.py
