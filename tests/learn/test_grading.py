@@ -163,7 +163,8 @@ HOSTILE = {
     "a loop in NumPy": (body("x = np.ones((2000, 2000))\nwhile True:\n    x = x @ x"), TIME),
     "sleep": ("import time\ntime.sleep(60)\n", TIME),
     "a huge array": (body("return np.ones(128 * 2**30)"), "MemoryError"),
-    "a huge list": (body("x = []\nwhile True:\n    x.append(bytearray(2**24))"), "MemoryError"),
+    # untouched memory: one GiB of pages that are written can take a busy machine more than the second of a loop
+    "a huge list": (body("x = []\nwhile True:\n    x.append(np.empty(2**21))"), "MemoryError"),
     "an exit at import": ("import os\nos._exit(0)\n", SILENT),
     "an exit": (body("import os\nos._exit(0)"), SILENT),
     "an exit handler": ("import atexit, os\natexit.register(os._exit, 0)\nraise SystemExit\n", "SystemExit"),
