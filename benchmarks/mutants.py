@@ -5,7 +5,9 @@
     python benchmarks/mutants.py --check         run no test: does each apply to the code, and does it still import?
     python benchmarks/mutants.py --page          run nothing, write the table of what is stored
     python benchmarks/mutants.py --luck          the tests that killed, on right code, with four other seeds each
-    python benchmarks/mutants.py --at COMMIT     on the code and with the tests of another commit
+    python benchmarks/mutants.py --at 6746be1 --zoo 3d1f3ca --some 80
+                                                 80 of another commit's mutants, on the code and with the tests of a
+                                                 third, from before this zoo: what did its fast suite see?
 
 Each mutant replaces one piece of text, which must occur once, in a scratch copy of the package. Then its tests run
 until one fails. A mutant that no test kills is a mistake that could be made tomorrow without anybody's noticing.
@@ -38,8 +40,37 @@ FASTER = "--xla_cpu_use_fusion_emitters=false"  # what `make test` sets
 Mutant = dict[str, Any]  # name, file, old, new, tests, perhaps look: see the first lines of mutants.toml
 
 
-def zoo() -> list[Mutant]:
-    return tomllib.loads(ZOO.read_text())["mutant"]
+def zoo(commit: str | None = None) -> list[Mutant]:
+    """All mutants, of today or of a commit."""
+    if commit is None:
+        return tomllib.loads(ZOO.read_text())["mutant"]
+    show = ["git", "show", f"{commit}:benchmarks/{ZOO.name}"]
+    text = subprocess.run(show, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return tomllib.loads(text)["mutant"]
+
+
+def earlier(mutants: list[Mutant], root: Path, some: int) -> list[Mutant]:
+    """`some` of the mutants that apply to older code, evenly spread, with all tests there that could see each."""
+    fit = [
+        m
+        for m in mutants
+        if (f := root / "src/swingup" / m["file"]).exists() and f.read_text().count(m["old"]) == 1
+    ]
+    picked = [fit[i * len(fit) // some] for i in range(min(some, len(fit)))]
+    return [m | {"tests": contemporary(m, root), "look": m["file"].rpartition("/")[2][:-3]} for m in picked]
+
+
+def contemporary(m: Mutant, root: Path) -> list[str]:
+    """The files of older tests that say a word of what the mutant changes: its module's name."""
+    module = m["file"].rpartition("/")[2].removesuffix(".py")
+    files = sorted((root / "tests").rglob("test_*.py"))
+    listed = [t for t in m["tests"] if (root / t.partition("::")[0]).exists()]
+    named = [
+        str(f.relative_to(root))
+        for f in files
+        if re.search(rf"\b{module}\b|{module.upper()}\b", f.read_text())
+    ]
+    return list(dict.fromkeys(listed + [t for t in named if "docs" not in t]))
 
 
 def identity(m: Mutant) -> str:
@@ -118,6 +149,11 @@ def killed_before(m: Mutant, results: dict[str, Any]) -> bool:
     return known.get("identity") == identity(m) and known["killed_by"] is not None
 
 
+def in_the_past(m: Mutant, results: dict[str, Any]) -> bool:
+    """Whether older tests were asked, whatever they said: none will come that sees it."""
+    return results.get(m["name"], {}).get("identity") == identity(m)
+
+
 def check(m: Mutant) -> str:
     """Why this is no mutant; an empty text if it is one."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -186,8 +222,11 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--at", metavar="COMMIT")
+    parser.add_argument("--zoo", metavar="COMMIT", help="the mutants of another commit, not today's")
+    parser.add_argument("--some", type=int, default=10**6, help="with --at: how many of them, evenly spread")
     o = parser.parse_args()
-    mutants = [m for m in zoo() if not o.only or any(x in m["name"] + m["file"] for x in o.only)]
+    every = zoo(o.zoo)
+    mutants = [m for m in every if not o.only or any(x in m["name"] + m["file"] for x in o.only)]
     if o.check:
         wrong = {m["name"]: why for m in mutants if (why := check(m))}
         names = [m["name"] for m in zoo()]
@@ -205,11 +244,13 @@ def main() -> None:
                 ["git", "archive", o.at], cwd=ROOT, check=True, capture_output=True
             ).stdout
             subprocess.run(["tar", "-x", "-C", str(root)], input=archive, check=True)
+            every = mutants = earlier(mutants, root, o.some)
         if o.luck:
             stored["unlucky"] = luck(list(stored["results"].values()), cache)
         else:
             again = o.again and not o.page
-            todo = [m for m in mutants if again or not (o.page or killed_before(m, stored["results"]))]
+            done = in_the_past if o.at else killed_before
+            todo = [m for m in mutants if again or not (o.page or done(m, stored["results"]))]
             with ThreadPoolExecutor(o.jobs) as pool:
                 for r in pool.map(lambda m: kill(m, root, cache), todo):
                     print(
@@ -219,11 +260,12 @@ def main() -> None:
                     stored["results"][r["name"]] = r
                     out.write_text(json.dumps(stored, indent=1) + "\n")
     all_ = stored["results"]
-    known = [all_[m["name"]] for m in zoo() if all_.get(m["name"], {}).get("identity") == identity(m)]
+    known = [all_[m["name"]] for m in every if all_.get(m["name"], {}).get("identity") == identity(m)]
     stored["results"] = {r["name"]: r for r in known}
     out.write_text(json.dumps(stored, indent=1) + "\n")
-    command = "make mutants" if not o.at else f"python benchmarks/mutants.py --at {o.at}"
-    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"], len(zoo()) - len(known)))
+    past = f"python benchmarks/mutants.py --at {o.at} --zoo {o.zoo} --some {o.some}"
+    command = past if o.at else "make mutants"
+    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"], len(every) - len(known)))
     survivors = [r["name"] for r in known if not r["killed_by"]]
     print(
         f"{len(known) - len(survivors)} of {len(known)} killed"
