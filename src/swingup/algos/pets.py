@@ -18,7 +18,7 @@ Actions are in normalised units: [-1, 1] spans the environment's bounds.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -143,10 +143,18 @@ class PETS(Algorithm):
         """Add the rollout [T, N] to the replay, and fit the ensemble to all of it."""
         ahead = errors(learner.ensemble, rollout, min(self.horizon, self.num_steps))  # not learnt from yet
         replay, step, promised = ring.add(learner.replay, rollout), rollout.step, rollout.extras
-        how: Any = {"looks": self.looks, "gradient_steps": self.gradient_steps, "batch_size": self.batch_size}
-        how |= {"lr": self.lr, "decay": self.decay, "max_grad_norm": self.max_grad_norm}
-        rows = self.rows(learner.ensemble, replay)
-        fitted, loss = fit(learner.ensemble, rows, key, resample=self.resample, **how)
+        fitted, loss = fit(
+            learner.ensemble,
+            self.rows(learner.ensemble, replay),
+            key,
+            looks=self.looks,
+            gradient_steps=self.gradient_steps,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            decay=self.decay,
+            max_grad_norm=self.max_grad_norm,
+            resample=self.resample,
+        )
         iteration, ends = counters.add(learner.iteration, 1), (step.terminated, step.done)
         metrics = {
             "model/loss": loss,
