@@ -50,27 +50,21 @@ def zoo(commit: str | None = None) -> list[Mutant]:
 
 
 def earlier(mutants: list[Mutant], root: Path, some: int) -> list[Mutant]:
-    """`some` of the mutants that apply to older code, evenly spread, with all tests there that could see each."""
+    """Return `some` of the mutants that apply to older code, evenly spread; they know which tests there to ask."""
     fit = [
         m
         for m in mutants
         if (f := root / "src/swingup" / m["file"]).exists() and f.read_text().count(m["old"]) == 1
     ]
     picked = [fit[i * len(fit) // some] for i in range(min(some, len(fit)))]
-    return [m | {"tests": contemporary(m, root), "look": m["file"].rpartition("/")[2][:-3]} for m in picked]
+    return [m | {"named": naming(m, root)} for m in picked]
 
 
-def contemporary(m: Mutant, root: Path) -> list[str]:
-    """The files of older tests that say a word of what the mutant changes: its module's name."""
-    module = m["file"].rpartition("/")[2].removesuffix(".py")
-    files = sorted((root / "tests").rglob("test_*.py"))
-    listed = [t for t in m["tests"] if (root / t.partition("::")[0]).exists()]
-    named = [
-        str(f.relative_to(root))
-        for f in files
-        if re.search(rf"\b{module}\b|{module.upper()}\b", f.read_text())
-    ]
-    return list(dict.fromkeys(listed + [t for t in named if "docs" not in t]))
+def naming(m: Mutant, root: Path) -> list[str]:
+    """Return the files of older tests that name the module with the mistake."""
+    word = re.compile(rf"\b{m['file'].rpartition('/')[2].removesuffix('.py')}\b")
+    files = [f for f in sorted((root / "tests").rglob("test_*.py")) if "docs" not in f.parts]
+    return [str(f.relative_to(root)) for f in files if word.search(f.read_text())]
 
 
 def identity(m: Mutant) -> str:
@@ -113,11 +107,16 @@ def pytest(tests: list[str], root: Path, env: dict[str, str], *options: str) -> 
     return failed, done.stdout + done.stderr, done.returncode
 
 
-def likeliest(m: Mutant) -> list[tuple[str, ...]]:
-    """What to run first, as pytest's -k: what `look` says, of an algorithm's mutant what bears its name; then all."""
+def passes(m: Mutant) -> list[tuple[list[str], tuple[str, ...]]]:
+    """What to run until one fails, with pytest's -k: what `look` says, of an algorithm what bears its name; then all.
+
+    Older tests: those that bear the module's name, wherever they stand, then the files that the mutant lists.
+    """
     folder, _, name = m["file"].removesuffix(".py").rpartition("/")
+    if "named" in m:
+        return [(m["named"], ("-k", name)), (m["tests"], ())]
     first = m.get("look", name if folder == "algos" else None)
-    return [("-k", first), ()] if first else [()]
+    return [(m["tests"], ("-k", first)), (m["tests"], ())] if first else [(m["tests"], ())]
 
 
 def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:
@@ -131,9 +130,9 @@ def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:
             return found | {"killed_by": None, "seconds": 0.0, "note": str(error)}
         env = environment(package, cache)
         failed, text, code = [], "", 0
-        for narrower in likeliest(m):
+        for tests, narrower in passes(m):
             options = "-x", "--timeout", str(SECONDS), *narrower
-            failed, text, code = pytest(m["tests"], root, env, *options)
+            failed, text, code = pytest(tests, root, env, *options)
             if code == 1:
                 break
     seconds = round(time.monotonic() - began, 1)
