@@ -107,14 +107,15 @@ def pytest(tests: list[str], root: Path, env: dict[str, str], *options: str) -> 
     return failed, done.stdout + done.stderr, done.returncode
 
 
-def passes(m: Mutant) -> list[tuple[list[str], tuple[str, ...]]]:
+def passes(m: Mutant, root: Path) -> list[tuple[list[str], tuple[str, ...]]]:
     """What to run until one fails, with pytest's -k: what `look` says, of an algorithm what bears its name; then all.
 
     Older tests: those that bear the module's name, wherever they stand, then the files that the mutant lists.
     """
     folder, _, name = m["file"].removesuffix(".py").rpartition("/")
     if "named" in m:
-        return [(m["named"], ("-k", name)), (m["tests"], ())]
+        listed = [t for t in m["tests"] if (root / t.partition("::")[0]).exists()]
+        return [(m["named"], ("-k", name)), *([(listed, ())] if listed else [])]
     first = m.get("look", name if folder == "algos" else None)
     return [(m["tests"], ("-k", first)), (m["tests"], ())] if first else [(m["tests"], ())]
 
@@ -130,7 +131,7 @@ def kill(m: Mutant, root: Path, cache: Path) -> dict[str, Any]:
             return found | {"killed_by": None, "seconds": 0.0, "note": str(error)}
         env = environment(package, cache)
         failed, text, code = [], "", 0
-        for tests, narrower in passes(m):
+        for tests, narrower in passes(m, root):
             options = "-x", "--timeout", str(SECONDS), *narrower
             failed, text, code = pytest(tests, root, env, *options)
             if code == 1:

@@ -1,0 +1,174 @@
+"""Measure PETS beside mbrl-lib's PETS: Pendulum, the reward learnt, the same settings, equal real env steps, seconds.
+
+    python benchmarks/mbrl_lib.py                 three seeds of each
+    python benchmarks/mbrl_lib.py --seeds 5       a second call measures only what is missing
+    python benchmarks/mbrl_lib.py --table         only write the page from what is stored
+
+Both plan with the mean of the elites from the same number of candidates, iterations and particles, through as many
+deterministic networks of the same widths, and fit them after each trial of 200 env steps. What differs is how long a
+fit goes on (ours takes a fixed number of gradient steps, mbrl-lib's stops by a holdout), that mbrl-lib draws a member
+anew in each imagined env step, and who wrote the same pendulum: gymnax for ours, Gymnasium for mbrl-lib. Each seed is a process on one thread; the seconds are those of the processor, imports
+and compiling included. mbrl-lib lives in a virtual environment of its own, which is made when it is missing.
+"""
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peers import launch
+from speed import commit, machine
+from swingup.presets import preset
+from swingup.ranges import values
+from swingup.statistics import mean_ci
+
+OUT = Path(__file__).resolve().parent / "results" / "mbrl-lib.json"
+ENV, ENV_STEPS, TRIAL = "Pendulum-v1", 1_200, 200
+# mbrl-lib 0.2.0 asks for a Hydra that Python 3.11 refuses; the next one serves it as well.
+AFTER = "hydra-core==1.3.2", "omegaconf==2.3.0"
+
+
+def settings(seed: int) -> dict[str, Any]:
+    """Return what both are told: our preset, in the words of our options."""
+    known = preset("pets", f"gymnax:{ENV}")
+    assert known is not None
+    same = (
+        "members",
+        "search_iterations",
+        "elites",
+        "candidates",
+        "momentum",
+        "horizon",
+        "particles",
+        "batch_size",
+    )
+    ours = values(known.algo)
+    told = {name: ours[name] for name in (*same, "lr", "decay")} | {"hidden": list(ours["hidden"])}
+    gradient_steps = ours["looks"] * ours["gradient_steps"]
+    told |= {
+        "deterministic": not ours["gaussian"],
+        "epochs": max(1, gradient_steps * ours["batch_size"] // ENV_STEPS),
+    }
+    return told | {"env": ENV, "seed": seed, "trial": TRIAL, "refit": TRIAL, "env_steps": ENV_STEPS}
+
+
+def processor() -> float:
+    """Return the processor seconds of all finished children."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def theirs(seed: int) -> dict[str, Any]:
+    """Train mbrl-lib's."""
+    python = launch.python_of("mbrl_lib")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *AFTER], check=True, capture_output=True)
+    return launch.measure("mbrl_lib", [json.dumps(settings(seed))], timeout=3600)
+
+
+def ours(seed: int) -> dict[str, Any]:
+    """Train ours with its preset, by its command."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, env = Path(folder) / "run", launch.environment("swingup", f"{folder}/cache") | {"NPROC": "1"}
+        run = "from swingup.cli import main; main()"
+        words = [
+            "train",
+            "pets",
+            f"gymnax:{ENV}",
+            "--seed",
+            str(seed),
+            "--env-steps",
+            str(ENV_STEPS),
+            "--episodes",
+            "1",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", run, *words, "--out", str(out)],
+            env=env | {"PYTHONPATH": str(launch.REPO / "src")}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        rows = list(csv.DictReader((out / "metrics.csv").open()))
+    earned = [[int(r["env_steps"]), float(r["ep/return"])] for r in rows if r["ep/return"]]
+    return {"status": "ok", "trials": earned}
+
+
+def page(stored: dict[str, Any]) -> str:
+    """Write the table."""
+    on, rows = stored["machine"], []
+    means = {}
+    for who, found in stored["seeds"].items():
+        good = [x for x in found.values() if x["status"] == "ok"]
+        if not good:
+            continue
+        last = np.array([np.mean([r for at, r in x["trials"] if at > ENV_STEPS // 2]) for x in good])
+        final = np.array([x["trials"][-1][1] for x in good])
+        seconds = np.array([x["processor_seconds"] for x in good])
+        means[who] = seconds.mean()
+        low, high = mean_ci(last)
+        interval = f"[{low:.0f}, {high:.0f}]" if np.isfinite(low) else "–"
+        rows.append(
+            f"| {who} | {len(good)} | {last.mean():.1f} {interval} | {last.min():.1f} | {final.mean():.1f} | "
+            f"{seconds.mean():.0f} |"
+        )
+    ratio = f"{means['mbrl-lib'] / means['swingup']:.1f} times ours" if len(means) > 1 else "not measured"
+    about = (
+        f"`python benchmarks/mbrl_lib.py`, commit {stored['commit']}, {stored['date'][:10]}, {on['cpu']}, one thread "
+        f"each, load average {on['load_average'][0]:g}. {ENV}, {ENV_STEPS:,} real env steps, the first {TRIAL} of them "
+        "random; the reward is learnt; settings are those of our preset for both. A return is that of a trial in "
+        "training, in which both act by their plans. mbrl-lib 0.2.0 with Hydra 1.3.2."
+    )
+    trials = f"mean of the trials after {ENV_STEPS // 2} env steps, 95 % CI"
+    head = f"| | seeds | {trials} | worst seed | last trial | CPU s a seed |"
+    end = f"Processor time of mbrl-lib: {ratio}, compiling included."
+    lines = [
+        "# PETS beside mbrl-lib's",
+        "",
+        about,
+        "",
+        head,
+        "|---|---:|---|---:|---:|---:|",
+        *rows,
+        "",
+        end,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", action="store_true")
+    o = parser.parse_args()
+    stored = json.loads(OUT.read_text()) if OUT.exists() else {"seeds": {"swingup": {}, "mbrl-lib": {}}}
+    stored |= (
+        {"commit": commit(), "date": datetime.now(UTC).isoformat(), "machine": machine()}
+        if not o.table
+        else {}
+    )
+    for seed in [] if o.table else range(o.seeds):
+        for who, train in (("swingup", ours), ("mbrl-lib", theirs)):
+            if str(seed) in stored["seeds"][who]:
+                continue
+            before = processor()
+            found = train(seed)
+            stored["seeds"][who][str(seed)] = found | {"processor_seconds": round(processor() - before, 1)}
+            print(who, seed, stored["seeds"][who][str(seed)], flush=True)
+            OUT.write_text(json.dumps(stored, indent=1) + "\n")
+    OUT.with_suffix(".md").write_text(page(stored))
+    print(page(stored))
+
+
+if __name__ == "__main__":
+    main()
