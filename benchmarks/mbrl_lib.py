@@ -7,8 +7,9 @@
 Both plan with the mean of the elites from the same number of candidates, iterations and particles, through as many
 deterministic networks of the same widths, and fit them after each trial of 200 env steps. What differs is how long a
 fit goes on (ours takes a fixed number of gradient steps, mbrl-lib's stops by a holdout), that mbrl-lib draws a member
-anew in each imagined env step, and who wrote the same pendulum: gymnax for ours, Gymnasium for mbrl-lib. Each seed is a process on one thread; the seconds are those of the processor, imports
-and compiling included. mbrl-lib lives in a virtual environment of its own, which is made when it is missing.
+anew in each imagined env step, and who wrote the same pendulum: gymnax for ours, Gymnasium for mbrl-lib. Each
+seed is a process on one thread; the seconds are those of the processor, imports and compiling included. mbrl-lib lives
+in a virtual environment of its own, which is made when it is missing.
 """
 
 import argparse

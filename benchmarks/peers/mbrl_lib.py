@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 """Train mbrl-lib's PETS once, with the settings that it is told, and print what each trial earned.
 
-Run as `python -m peers.mbrl_lib '{"env": ..., "seed": 0, ...}'` by the interpreter of mbrl-lib. Prints one line of JSON.
+Run as `python -m peers.mbrl_lib '{"env": ..., "seed": 0, ...}'` by the interpreter of mbrl-lib. Prints a line of JSON.
 """
 
 import csv
