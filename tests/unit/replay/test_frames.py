@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from conftest import late, same_bits, small
+from conftest import late, small
 from swingup.envs import make
 from swingup.envs.adapters.host import Answer, HostVec, Pool
 from swingup.replay.frames import pack, stacks, successors
@@ -92,7 +92,11 @@ class Screens(Pool):
 
 @pytest.mark.parametrize("name", late(["ppo", "dqn"], "dqn"))
 def test_training_on_frames_kept_once_is_training_on_stacks(name: str) -> None:
-    """Over terminations, time limits and the edges of rollouts and of pieces of the warm-up, to the last bit."""
+    """Over terminations, time limits and the edges of rollouts and of pieces of the warm-up.
+
+    They are two programs, and a compiler may round them differently in the last bit; a wrong frame moves weights by a
+    hundredth.
+    """
     more: dict[str, Any] = {"replay_size": 80, "warmup": 22} if name == "dqn" else {}
     algo, ends = small(name, num_envs=2, num_steps=8, hidden=(16,), **more), []
     for stacked in (False, True):
@@ -100,4 +104,5 @@ def test_training_on_frames_kept_once_is_training_on_stacks(name: str) -> None:
         env.stacked = stacked
         ends.append(driver.run(algo, env, driver.begin(algo, env, [0]), 3))
     for learnt in ("params", "opt_state"):  # a replay's own layout differs
-        assert same_bits(*(getattr(end.learner, learnt) for end in ends))
+        for one, other in zip(*(jax.tree.leaves(getattr(end.learner, learnt)) for end in ends), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * max(1e-3, np.abs(one).max()))
