@@ -3,11 +3,15 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
+import jax
 import pytest
 
-from conftest import command, small
+from conftest import command, same_bits, small
+from swingup.arena.players import game_played, player
 from swingup.envs import make
+from swingup.runs import load
 from swingup.runs.experiment import Experiment, write_config
 from swingup.runs.record import save_state
 from swingup.training import driver
@@ -19,10 +23,10 @@ FOUR = ["--game", "pgx:connect_four", "--openings", "3"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learnt nothing: what is saved where it begins."""
     out, algo = tmp_path_factory.mktemp("runs") / "run", small("alphazero", simulations=2)
-    experiment = Experiment(algo, "pgx:tic_tac_toe", 1000, (0,))
+    experiment = Experiment(algo, "pgx:tic_tac_toe", 1000, (3, 7))
     out.mkdir()
     write_config(experiment, out, new=True)
-    state = driver.init(algo, make("pgx:tic_tac_toe", algo.num_envs), [0])
+    state = driver.init(algo, make("pgx:tic_tac_toe", algo.num_envs), [3, 7])
     save_state(experiment, out, state, 1, 0.0, {})
     return out
 
@@ -60,6 +64,21 @@ def test_a_run_meets_its_own_network_and_its_mistakes_are_counted(
     assert json.loads(out)[f"{run}@network"]["positions"] == 4520
 
 
+def test_a_word_names_the_seed_and_the_search(run: Path) -> None:
+    """What plays is the network of that seed's row, and searches as far as is said."""
+    saved = load(run)
+    game = game_played(saved)
+    for seed, row in ((None, 0), (3, 0), (7, 1)):
+        agent: Any = player(str(run), game, seed)
+        row_of = jax.tree.map(lambda x, row=row: x[row], agent.algo.acting(saved.state.learner))
+        assert same_bits(agent.learner, row_of)
+    both = [player(str(run), game, seed) for seed in (3, 7)]
+    assert not same_bits(*[agent.learner for agent in both])  # type: ignore[attr-defined]
+    words = {str(run): 2, f"{run}@5": 5, f"{run}@network": 2}
+    agents: list[Any] = [player(word, game) for word in words]
+    assert [agent.algo.simulations for agent in agents] == list(words.values())
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -69,7 +88,7 @@ def test_a_run_meets_its_own_network_and_its_mistakes_are_counted(
         (["random", "minimax:2"], "no player is a run, so the game must be named: --game pgx:connect_four"),
         (["RUN", "random", *FOUR], "was trained on tic_tac_toe, and the match is played on connect_four"),
         (["RUN@0", "random"], "behind @ stands network, or a number of simulations from 1 on"),
-        (["RUN", "random", "--agent", "9"], "has no seed 9; it has 0"),
+        (["RUN", "random", "--agent", "9"], "has no seed 9; it has 3, 7"),
         (["RUN", "random", "--openings", "0"], "a match needs at least 1 opening"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",

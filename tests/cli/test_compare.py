@@ -88,6 +88,16 @@ def test_environments_names_and_json(capsys: pytest.CaptureFixture[str], tmp_pat
     assert [len(row["scores"]) for row in found["rows"]] == [7] * 4
 
 
+def test_against_compares_all_with_one_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for k, name in enumerate(("old", "new", "newer")):
+        run_directory(tmp_path / name, [k, k + 10, k + 20, k + 30])
+    given = [f"{name}={tmp_path / name}" for name in ("old", "new", "newer")]
+    every = json.loads(command(capsys, "compare", *given, "--json")[1])["pairs"]
+    one = json.loads(command(capsys, "compare", *given, "--json", "--against", "new")[1])["pairs"]
+    assert (len(every), len(one)) == (3, 2)
+    assert all("new" in (p["first"], p["second"]) for p in one)
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -364,6 +364,28 @@ def test_masks_of_the_host_change_with_resets() -> None:
     assert plain.legal(()) is None
 
 
+def test_where_nothing_is_said_all_is_allowed() -> None:
+    """Not what was allowed before: an environment may tell of masks only where something is forbidden."""
+
+    class Sometimes(DoorsOnHost):
+        def info(self) -> dict:
+            return {} if self.room == 3 else super().info()
+
+        def step(self, action: Any) -> tuple:
+            return super().step(1 if self.room == 3 else action)
+
+    env: Any = make(Sometimes, 4)
+    _, obs = env.reset(jax.random.key(0))
+    told, rng = np.concatenate([OPEN[:3], np.ones((1, 3), bool)]), np.random.default_rng(0)
+    met = set()
+    for _ in range(30):
+        met |= set(np.asarray(obs).tolist())
+        np.testing.assert_array_equal(env.legal(()), told[obs])
+        _, step = env.step((), [rng.choice(np.flatnonzero(row)) for row in env.legal(())])
+        obs = step.obs
+    assert met == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize("name", late(["dqn", "sac_discrete", "ppo"], "dqn"))
 def test_a_saved_run_with_masks_goes_on_and_is_read_without_a_reset(name: str, tmp_path: Path) -> None:
     """The checkpoint says that its replay keeps masks, because no environment is asked when it is loaded."""

@@ -54,6 +54,9 @@ def test_a_plan_goes_on_within_an_episode_and_no_further() -> None:
     )
     np.testing.assert_allclose(memory[:, :-1], found.actions[:, 1:], atol=1e-5)
     np.testing.assert_allclose(choice.action, found.actions[:, 0], atol=1e-5)
+    seen = seen_in(env, state)._replace(memory=choice.memory)
+    then = search(seen.world, choice.memory.plan, plans.fixed_keys(choice.memory.age))
+    np.testing.assert_allclose(algo.act(state.learner, seen).action, then.actions[:, 0], atol=1e-5)
     # The next search begins there: with a tiny deviation it finds no more than that.
     narrow = jax.jit(jax.vmap(partial(small("mpc", sigma=1e-6).plan, state.learner.model)))
     again = narrow(seen_in(env, state).world, choice.memory.plan, plans.fixed_keys(choice.memory.age))

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib.figure import Figure
 
 from swingup import conclusions, statistics
 from swingup.conclusions import coverage, judge, words
+from swingup.conclusions.figure import profiles
 from swingup.conclusions.scores import Scores, repeat, scores
 from swingup.errors import ConfigError
 from swingup.plots.settings import Setting
@@ -28,14 +30,14 @@ def made(label, values, env="Env", seeds=None, env_steps=1000):
 
 
 def write(path, values, *, algo="ppo", env="Env", first=0, env_steps=1000, command="", **settings):
-    """A run directory as far as `compare` reads it; a score None: the seed diverged."""
+    """A run directory as far as `compare` reads it; a score None: the seed diverged. Its log falls to its score."""
     path.mkdir(parents=True)
     seeds = list(range(first, first + len(values)))
     config = {"algo": {"name": algo, **settings}, "env": env, "env_steps": env_steps, "command": command}
     (path / "config.json").write_text(json.dumps(config | {"seeds": seeds}))
     (path / "result.json").write_text(json.dumps({"seeds": seeds, "final_return": values}))
     rows = [
-        f"{s},{i},{100 * i},{i},{v if v is not None else ''}"
+        f"{s},{i},{100 * i},{i},{v + 2 - i if v is not None else ''}"
         for i in (1, 2)
         for s, v in zip(seeds, values, strict=True)
     ]
@@ -259,6 +261,20 @@ def test_what_was_measured_keeps_the_promises():
     assert stored["coverage"].keys() == {str(n) for n in conclusions.COVERAGE}
     for n, told in conclusions.COVERAGE.items():
         assert 100 * stored["coverage"][str(n)]["iqm"] == pytest.approx(told, abs=4)
+
+
+def test_the_line_of_a_profile_lies_in_its_band():
+    """At every threshold: the share of seeds above it is within the interval of that share."""
+    one = made("a", np.random.default_rng(7).normal(size=15))
+    axes = Figure().subplots()
+    profiles(axes, [one], {"a": {"color": "black"}})
+    (line,), (band,) = axes.lines, axes.collections
+    taus, shares = line.get_data()
+    np.testing.assert_allclose(shares, [(one.scores > tau).mean() for tau in taus])
+    edge = band.get_paths()[0].vertices
+    for tau, share in zip(taus, shares, strict=True):
+        at = edge[np.isclose(edge[:, 0], tau), 1]
+        assert at.min() <= share <= at.max()
 
 
 def test_coverage_never_promises_more_for_fewer_seeds():

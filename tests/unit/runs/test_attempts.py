@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import swingup
-from swingup.errors import ConfigError
+from swingup import files
+from swingup.errors import ConfigError, OutputError
 from swingup.runs import attempts, checkpoint, jobs, sweep
 from swingup.runs.attempts import Order, Superseded
 from swingup.runs.grid import Grid
@@ -131,6 +132,41 @@ def test_without_shared_storage_the_files_come_back(tmp_path: Path, alone: list[
     attempts.bring(answer.files, made.paths)
     assert digests(tmp_path) == alone
     assert not made.missing
+
+
+def test_the_newest_attempt_that_saved_is_gone_on_from(tmp_path: Path) -> None:
+    _, order = opened(tmp_path)
+    folder = Path(order.folder)
+    for text in ("oldest", "newest", ""):  # the last one was killed before it saved
+        mine = attempts.claim(folder)
+        if text:
+            (mine / "block" / "checkpoints").mkdir(parents=True)
+            (mine / "block" / "checkpoints" / "who").write_text(text)
+    mine = attempts.claim(folder)
+    attempts.inherit(order.job, folder, mine)
+    assert (mine / "block" / "checkpoints" / "who").read_text() == "newest"
+
+
+def test_a_run_that_came_in_part_has_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full after so many files: however many came, the run is missing, and is trained again."""
+    names = "config.json", "metrics.csv", "outcome.json", "result.json", "checkpoints/8/tensors.safetensors"
+    found, original = {str(tmp_path / "run" / name): b"{}" for name in names}, files.write_atomic
+    for room in range(len(names)):
+        written: list[Any] = []
+
+        def write(path: Path, data: bytes, room: int = room, written: list[Any] = written) -> None:
+            if len(written) == room:
+                raise OutputError("no space left")
+            written.append(path)
+            original(path, data)
+
+        monkeypatch.setattr(files, "write_atomic", write)
+        with pytest.raises(OutputError):
+            attempts.bring(found, [tmp_path / "run"])
+        assert not jobs.done(tmp_path / "run")
+    monkeypatch.setattr(files, "write_atomic", original)
+    attempts.bring(found, [tmp_path / "run"])
+    assert jobs.done(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["/etc/motd", "{run}/../../motd", "{run}"])

@@ -109,6 +109,21 @@ def test_a_run_that_is_underway_or_was_killed_has_no_outcome(tmp_path: Path) -> 
     assert swingup.load(tmp_path / "run", env=Robot).outcome is None
 
 
+@pytest.mark.parametrize(
+    "ended",
+    [
+        Outcome("finished", 256, 256, diverged=(3, 5)),
+        Outcome("diverged", 192, 128, "NaN", seed=3, metric="loss/value", diverged=(3,)),
+        Outcome("stopped", 128, 128, signum=15),
+        Outcome("failed", 64, None, "a broken wheel", code="step-raises"),
+    ],
+    ids=lambda ended: ended.kind,
+)
+def test_what_is_written_is_read(tmp_path: Path, ended: Outcome) -> None:
+    outcome.write(ended, tmp_path)
+    assert outcome.read(tmp_path) == ended
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"kind": "finished"}', "{"])
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "outcome.json").write_text(text)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,6 +29,21 @@ def test_settings_are_the_product_and_the_last_varies_fastest() -> None:
     assert pairs == [(lr, gamma) for lr in (0.1, 0.2) for gamma in (0.9, 0.99, 1.0)]
     assert made.names[4] == "004_lr-0.2_gamma-0.99"
     assert all(e.seeds == (0, 1) and e.algo.num_envs == 2 for e in made.experiments)
+
+
+def test_every_option_of_a_grid_reaches_each_of_its_runs() -> None:
+    how: dict[str, Any] = {
+        "env_steps": 640,
+        "seeds": (4, 9),
+        "episodes": 3,
+        "log_interval": 2,
+        "checkpoint_interval": 6,
+        "eval_interval": 7,
+        "eval_limit": 11,
+        "command": "swingup grid",
+    }
+    made = Grid(small("q_learning"), GRID, {"lr": [0.1, 0.2]}, **how)
+    assert [{name: vars(e)[name] for name in how} for e in made.experiments] == [how, how]
 
 
 def test_a_name_is_one_that_every_file_system_takes() -> None:

@@ -1,11 +1,15 @@
 """The table of a grid says no more than its seeds do."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from swingup import statistics
 from swingup.runs.experiment import Experiment
-from swingup.runs.ranking import Row, confirming, judged
+from swingup.runs.ranking import Row, confirming, judged, ranking
 
 
 def rows(*scores: list[float]) -> list[Row]:
@@ -31,6 +35,21 @@ def test_the_best_was_chosen_among_all_pairs() -> None:
 def test_a_seed_that_diverged_is_below_all_others() -> None:
     high = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert judged(rows(high, [-np.inf] * 6))[1].verdict == "lower"
+
+
+def test_the_best_stands_first_and_who_diverged_still_counts(tmp_path: Path) -> None:
+    """From results on disk: seeds that diverged are worse than any return, and a setting without a result is left."""
+    finals = [[1.0, 2.0, 3.0], [9.0, 8.0, 7.0], [50.0, None, None], None, [-5.0, -6.0, -7.0]]
+    paths = [tmp_path / str(i) for i in range(len(finals))]
+    for path, final in zip(paths, finals, strict=True):
+        path.mkdir()
+        if final:
+            (path / "result.json").write_text(json.dumps({"final_return": final}))
+    found = ranking(SimpleNamespace(paths=paths))  # type: ignore[arg-type]
+    assert [row.run for row in found] == [1, 0, 4, 2]
+    assert [len(row.scores) for row in found] == [3, 3, 3, 3]
+    assert np.isneginf(found[-1].scores).tolist() == [False, True, True]
+    assert [row.iqm for row in found[:3]] == [8.0, 2.0, -6.0]
 
 
 @pytest.mark.parametrize(("seeds", "settings"), [(3, 2), (1, 5), (4, 3)])

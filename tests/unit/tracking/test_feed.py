@@ -86,13 +86,32 @@ def test_a_stuck_tracker_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     feeds(None)
     assert stuck.reached.wait(60)
     rows += [row(i) for i in range(1, CAPACITY + 100)]
-    feeds(None)
+    training = threading.Thread(target=feeds, args=(None,), daemon=True)
+    training.start()
+    training.join(60)
+    assert not training.is_alive(), "training waits for the tracker"
     with pytest.warns(TrackerWarning, match=f"{CAPACITY + 100} of {CAPACITY + 100} points"):
         feeds.__exit__(None, None, None)
     assert feeds.stuck
     free.set()
     feeds.feeds[0].thread.join(60)
     assert len(stuck.calls) == 3  # start, the point in hand, finish: what waited is not sent after the end
+
+
+def test_what_waits_when_a_run_ends_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracker takes its first point only after training has ended."""
+    monkeypatch.setattr(feed, "PATIENCE", 120.0)
+    free, slow = threading.Event(), Memory()
+    slow.at, slow.trouble = "start", free.wait
+    end = feed.Feed.end
+
+    def ended(self: Any, until: float) -> None:
+        threading.Timer(0.2, free.set).start()
+        end(self, until)
+
+    monkeypatch.setattr(feed.Feed, "end", ended)
+    session(slow, count=20)
+    assert [p.iteration for p in slow.calls[1:-1]] == list(range(20))
 
 
 @pytest.mark.parametrize("at", ["start", "log", "finish"])

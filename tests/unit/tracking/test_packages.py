@@ -72,6 +72,9 @@ def test_wandb_is_offline_unless_its_variable_says_otherwise(
     send("wandb", tmp_path, PAST, monkeypatch)
     assert calls[0][1:7] == ("mine", "run-7", first, place, "online", "allow")
     assert [c[0] for c in calls[1:-1]] == [10, 20, 30]  # not the past
+    calls.clear()
+    send("wandb", tmp_path / "other", monkeypatch=monkeypatch)
+    assert calls[0][3] != first  # a run of the same name elsewhere is another one
 
 
 def test_trackio_prints_nothing_to_stdout(

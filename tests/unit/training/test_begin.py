@@ -146,6 +146,14 @@ def test_seeds_warm_up_with_their_own_actions_and_streams() -> None:
     assert not np.array_equal(words[0], words[1])
 
 
+def test_each_seed_begins_where_it_begins_alone() -> None:
+    """Whatever other seeds stand beside it: the first observations are those of its own key."""
+    algo = small("ppo", num_envs=2)
+    both = driver.begin(algo, wrap(Switch, 4), [3, 5]).actor.obs
+    for row, seed in enumerate((3, 5)):
+        np.testing.assert_array_equal(both[row], driver.begin(algo, wrap(Switch, 2), [seed]).actor.obs[0])
+
+
 def test_a_nan_in_the_warm_up_is_named() -> None:
     Walk.bad_at = 10
     with pytest.raises(NonFiniteError, match=r"an observation .* in the warm-up"):

@@ -1,6 +1,7 @@
 """Environments on the host are tested with several seeds in one process, against single runs and against the device."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -112,6 +113,17 @@ def test_the_seconds_on_the_host_are_told_apart():
     parts = clock.split()
     assert set(parts) == {"env_seconds", "act_seconds", "update_seconds"}
     assert 0 < sum(parts.values()) <= clock.run_seconds
+
+
+def test_a_stopwatch_adds_up(monkeypatch):
+    """Each chunk of a run is measured by itself."""
+    now = iter([1.0, 3.0, 10.0, 15.0])
+    monkeypatch.setattr("swingup.training.clock.time", SimpleNamespace(perf_counter=lambda: next(now)))
+    clock = Clock()
+    for _ in range(2):
+        with clock.running:
+            pass
+    assert clock.run_seconds == 7.0
 
 
 def test_a_run_resumes_with_fresh_environments(tmp_path):

@@ -1,12 +1,15 @@
 """A block of trials is one program, whose rows are what they would be without the others."""
 
 import dataclasses
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from conftest import small
 from swingup import statistics
+from swingup.algos.q_learning import QLearning
 from swingup.envs import make
 from swingup.training import driver
 from swingup.tuning.blocks import WORST, Scores, Task, rows_of, train
@@ -14,8 +17,6 @@ from swingup.tuning.blocks import WORST, Scores, Task, rows_of, train
 ALGO = small("ppo")  # 64 env steps per iteration
 TASK = Task(ALGO, "CartPole-v1", 9 * 64, (5, 6), 3)
 SETTINGS = [{"lr": 1e-3, "gamma": 0.9}, {"lr": 3e-3, "gamma": 0.99}]
-
-pytestmark = pytest.mark.slow
 
 
 def all_go_on(look: int, scores: list[float]) -> list[bool]:
@@ -34,6 +35,25 @@ def test_each_row_has_the_values_of_its_trial() -> None:
     assert algo.clip == ALGO.clip
 
 
+def test_a_seed_that_diverges_is_worse_than_any_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its sign; and its trial says why."""
+    target = QLearning.target
+
+    def poisoned(self: QLearning, q: Any, t: Any) -> Any:
+        return target(self, q, t) + jnp.where(self.lr == 1.0, jnp.nan, 0.0)
+
+    monkeypatch.setattr(QLearning, "target", poisoned)
+    algo = small("q_learning")
+    steps = 4 * algo.env_steps_per_iteration
+    task = Task(algo, "tabular:Grid", steps, (5, 6), 2)
+    lost, sound = train(task, [{"lr": 1.0}, {"lr": 0.5}], all_go_on)
+    assert lost.looks[-1] == WORST
+    assert lost.seeds == [WORST, WORST]
+    assert "NaN or infinity" in lost.diverged
+    assert not sound.diverged
+
+
+@pytest.mark.slow
 def test_scores_are_of_training(scores: list[Scores]) -> None:
     """The looks are at thirds of training, and each is the IQM over the seeds of the last hundred episodes."""
     algo = dataclasses.replace(
@@ -57,6 +77,7 @@ def test_scores_are_of_training(scores: list[Scores]) -> None:
         assert not one.diverged
 
 
+@pytest.mark.slow
 def test_what_is_given_up_counts_no_more(scores: list[Scores]) -> None:
     """The other trial's numbers stay the same; the block ends when nothing is left to train."""
     asked: list[int] = []
@@ -71,6 +92,7 @@ def test_what_is_given_up_counts_no_more(scores: list[Scores]) -> None:
     assert (got[1].looks, got[1].pruned) == (scores[1].looks[:2], True)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_the_worst_and_no_other_changes(scores: list[Scores]) -> None:
     got = train(TASK, [SETTINGS[0], {"lr": 1e30, "gamma": 0.99}], all_go_on)
     assert got[0] == scores[0]

@@ -1,10 +1,16 @@
 """The final says what fresh seeds can show, and what they cannot."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from conftest import small
+from swingup import statistics
 from swingup.algos.ppo import PPO
+from swingup.tuning import command, final
 from swingup.tuning.blocks import WORST, Scores, Task
 from swingup.tuning.final import START, candidates, pasted, table
 from swingup.tuning.study import Trial
@@ -45,6 +51,32 @@ def test_the_table_concludes_what_ranks_allow() -> None:
     assert "not told apart, p = " in lines[2]
     assert "lower: it wins 0% of pairs" in lines[4]
     assert lines[1].split()[:4] == ["a", "10", "104.5", "100.0"]
+
+
+def test_a_candidate_is_not_told_apart_because_there_are_many() -> None:
+    """One alone would be; each of several that are as high is not."""
+    low = np.arange(10.0)
+    shift = next(d for d in np.arange(0.5, 10) if statistics.mann_whitney(low, low + d) < statistics.LEVEL)
+    alone = {START: low, "a": low + shift}
+    several = {START: low} | dict.fromkeys("abcd", low + shift)
+    for scores, told in ((alone, 1), (several, 0)):
+        lines = table(scores, dict.fromkeys(scores, ""))
+        assert sum("higher: it wins" in line for line in lines) == told
+
+
+def test_the_final_is_on_seeds_that_no_trial_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[list[int]] = []
+    monkeypatch.setattr(command.journal, "optuna", lambda: None)
+    monkeypatch.setattr(command, "search", lambda plan, *_: met.append([*plan.task.seeds]) or [])
+    monkeypatch.setattr(final, "compare", lambda task, trials, out, seeds, say: met.append([*seeds]) or [])
+    monkeypatch.setattr(final, "report", lambda *_: [])
+    how: dict[str, Any] = {"search": "", "seeds": 3, "looks": 2, "trials": 4, "together": 2, "seed": 0}
+    command.run(
+        small("ppo"), "CartPole-v1", 640, SimpleNamespace(**how, fresh=5), tmp_path / "t", lambda _: None
+    )
+    chose, judged = met
+    assert (len(chose), len(judged)) == (3, 5)
+    assert not {*chose} & {*judged}
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 4])

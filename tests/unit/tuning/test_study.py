@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import late, small
@@ -78,6 +79,21 @@ def test_a_study_finds_what_is_good(whole: Any) -> None:
     assert finished == [k[2] for k in known if k[1] == "COMPLETE"]
     assert len({tuple(t.settings.values()) for t in trials}) == 16
     assert max(t.score for t in trials[8:]) >= max(t.score for t in trials[:8]) - 5
+
+
+@needs_optuna
+def test_what_is_given_up_is_low_and_what_is_best_is_high(whole: Any) -> None:
+    """A higher score is a better one to Optuna too."""
+    path, trials, _ = whole
+    study = journal.opened(path, "swingup")
+    assert study.best_value == max(t.score for t in trials if not t.scores.pruned)
+    last = {
+        t.number: [x.scores.looks for x in trials[: t.number // 4 * 4] if not x.scores.pruned] for t in trials
+    }
+    for t in trials:
+        if t.scores.pruned:
+            look = len(t.scores.looks)
+            assert t.score < np.median([looks[look - 1] for looks in last[t.number]])
 
 
 @needs_optuna
