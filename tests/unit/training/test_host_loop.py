@@ -177,6 +177,15 @@ def test_a_resumed_replay_knows_that_its_episodes_were_cut():
     assert not np.any(rows[1].terminated)
 
 
+def test_each_seed_is_reset_with_its_own_key():
+    """So its episodes are those that it has alone, whatever stands beside it; an evaluation begins like this."""
+    keys = driver.root_keys([3, 5, 7], "test")
+    _, all_ = host_loop.rows(make("gymnasium:CartPole-v1", 6), 3, 2).reset(keys)
+    for row in range(3):
+        _, alone = host_loop.rows(make("gymnasium:CartPole-v1", 2), 1, 2).reset(keys[row : row + 1])
+        np.testing.assert_array_equal(all_[row], alone[0])
+
+
 def test_environments_that_are_not_seeds_times_num_envs_are_refused():
     env = make("gymnasium:CartPole-v1", 3)
     with pytest.raises(ConfigError, match=r"2 seeds of 2 environments are 4; .* has 3"):
