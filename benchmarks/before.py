@@ -29,7 +29,20 @@ OUT = ROOT / "benchmarks" / "results" / "before.json"
 DROPPED = ("JAX_", "XLA_", "NPROC", "OMP_", "MKL_", "OPENBLAS_", "SWINGUP_", "PYTHONPATH")
 PPO = "--workload", "cartpole", "--repetitions", "2", "--env-steps"
 CHEETAH = "--workload", "halfcheetah", "--repetitions", "2", "--env-steps"
-# Runner and options; the last word is the env steps of a repetition: about 4 seconds of training.
+ONE = (
+    "gymnasium:HalfCheetah-v5",
+    "--num-envs",
+    "1",
+    "--hidden",
+    "256",
+    "256",
+    "--warmup",
+    "800",
+    "--episodes",
+    "1",
+)
+# Runner and options, or a command (the older runner of off_policy.py cannot open environments on the host). The last
+# word is the env steps of a repetition: about 4 seconds of training.
 WORKLOADS: dict[str, tuple[str, ...]] = {
     "ppo-cartpole": ("peers.swingup", *PPO, "614400"),
     "ppo-cartpole, 8 seeds": ("peers.swingup", "--seeds", "8", *PPO, "122880"),
@@ -38,8 +51,28 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     "dqn-cartpole": ("peers.off_policy", "swingup", "dqn-cartpole", "--env-steps", "40000"),
     "dqn-cartpole-10": ("peers.off_policy", "swingup", "dqn-cartpole-10", "--env-steps", "300000"),
     "sac-pendulum": ("peers.off_policy", "swingup", "sac-pendulum", "--env-steps", "640"),
-    "sac-halfcheetah": ("peers.off_policy", "swingup", "sac-halfcheetah", "--env-steps", "640"),
-    "td3-halfcheetah": ("peers.off_policy", "swingup", "td3-halfcheetah", "--env-steps", "960"),
+    "sac-halfcheetah": (
+        "train",
+        "sac",
+        *ONE,
+        "--replay-ratio",
+        "1",
+        "--num-steps",
+        "16",
+        "--env-steps",
+        "1520",
+    ),
+    "td3-halfcheetah": (
+        "train",
+        "td3",
+        *ONE,
+        "--replay-ratio",
+        "1",
+        "--num-steps",
+        "2",
+        "--env-steps",
+        "1700",
+    ),
 }
 COMMANDS = {"swingup --help": ("--help",), "swingup list algos": ("list", "algos")}
 RUN = "from swingup.cli import main; main()"
@@ -67,6 +100,12 @@ def process(root: Path, *words: str, cache: str) -> tuple[str, float]:
 def rate(root: Path, workload: str, cache: str, quick: bool) -> float:
     """Return the env steps per second of a workload's best repetition."""
     *options, env_steps = WORKLOADS[workload]
+    if options[0] == "train":
+        with tempfile.TemporaryDirectory() as folder:
+            words = *options, "1000" if quick else env_steps, "--json", "--out", f"{folder}/run"
+            process(root, "-c", RUN, *words, cache=cache)
+            result = json.loads((Path(folder) / "run" / "result.json").read_text())
+        return result["env_steps"] / result["run_seconds"]
     few = max(1, int(env_steps) // QUICK // 4096) * 4096 if options[0] == "peers.swingup" else 320
     text, _ = process(root, "-m", *options, str(few) if quick else env_steps, cache=cache)
     return json.loads(text.strip().splitlines()[-1])["env_steps_per_second"]
@@ -131,6 +170,11 @@ def main() -> None:
         "before": o.before, "commit": commit(), "date": datetime.now(UTC).isoformat(), "machine": machine(),
         "command": f"python benchmarks/before.py --before {o.before}", "rounds": 0, "rates": {}, "starts": {},
     }  # fmt: skip
+    if OUT.exists() and not o.quick:  # what is not measured now is kept, if it was beside the same commit
+        known = json.loads(OUT.read_text())
+        if known["before"] == o.before:
+            kept = {name: x for name, x in known["rates"].items() if name not in o.only}
+            stored |= {"rates": kept, "starts": {} if "starts" in o.only else known["starts"]}
     with tempfile.TemporaryDirectory() as temporary:
         old = Path(temporary) / "before"
         old.mkdir()

@@ -1,14 +1,16 @@
-"""Measure PETS beside mbrl-lib's PETS: Pendulum, the reward learnt, the same settings, equal real env steps, seconds.
+"""Measure PETS beside mbrl-lib's PETS: Pendulum, the reward learnt, equal real env steps, equal plans, seconds.
 
     python benchmarks/mbrl_lib.py                 three seeds of each
     python benchmarks/mbrl_lib.py --seeds 5       a second call measures only what is missing
     python benchmarks/mbrl_lib.py --table         only write the page from what is stored
 
-Both plan with the mean of the elites from the same number of candidates, iterations and particles, through as many
-deterministic networks of the same widths, and fit them after each trial of 200 env steps. What differs is how long a
-fit goes on (ours takes a fixed number of gradient steps, mbrl-lib's stops by a holdout), that mbrl-lib draws a member
-anew in each imagined env step, and who wrote the same pendulum: gymnax for ours, Gymnasium for mbrl-lib. Each
-seed is a process on one thread; the seconds are those of the processor, imports and compiling included. mbrl-lib lives
+Both plan with the mean of the elites from the same number of candidates, iterations and particles. Each learns with the
+model of its own examples: ours five deterministic networks of two layers of 64 units, fitted after each trial of 200 env
+steps; mbrl-lib's seven Gaussian ones of four layers of 200, fitted every 50. (With our model's settings mbrl-lib, which
+does not standardise what its networks are to say, stayed below -900 in both seeds that were tried.) Ours acts in gymnax's
+pendulum and mbrl-lib in Gymnasium's, which are equal.
+
+Each seed is a process on one thread; the seconds are those of the processor, imports and compiling included. mbrl-lib lives
 in a virtual environment of its own, which is made when it is missing.
 """
 
@@ -33,32 +35,28 @@ from swingup.statistics import mean_ci
 
 OUT = Path(__file__).resolve().parent / "results" / "mbrl-lib.json"
 ENV, ENV_STEPS, TRIAL = "Pendulum-v1", 1_200, 200
+# The model of mbrl-lib's examples, and how often that of the cart-pole is fitted.
+THEIRS = {
+    "hidden": [200, 200, 200, 200], "members": 7, "deterministic": False, "lr": 7.5e-4, "decay": 3e-5,
+    "batch_size": 256, "epochs": 25, "refit": 50,
+}  # fmt: skip
 # mbrl-lib 0.2.0 asks for a Hydra that Python 3.11 refuses; the next one serves it as well.
 AFTER = "hydra-core==1.3.2", "omegaconf==2.3.0"
 
 
 def settings(seed: int) -> dict[str, Any]:
-    """Return what both are told: our preset, in the words of our options."""
+    """Return what mbrl-lib is told: to plan as our preset does, in a model of its own kind."""
     known = preset("pets", f"gymnax:{ENV}")
     assert known is not None
-    same = (
-        "members",
-        "search_iterations",
-        "elites",
-        "candidates",
-        "momentum",
-        "horizon",
-        "particles",
-        "batch_size",
-    )
+    same = "search_iterations", "elites", "candidates", "momentum", "horizon", "particles"
     ours = values(known.algo)
-    told = {name: ours[name] for name in (*same, "lr", "decay")} | {"hidden": list(ours["hidden"])}
-    gradient_steps = ours["looks"] * ours["gradient_steps"]
-    told |= {
-        "deterministic": not ours["gaussian"],
-        "epochs": max(1, gradient_steps * ours["batch_size"] // ENV_STEPS),
+    told = {name: ours[name] for name in same} | {
+        "env": ENV,
+        "seed": seed,
+        "trial": TRIAL,
+        "env_steps": ENV_STEPS,
     }
-    return told | {"env": ENV, "seed": seed, "trial": TRIAL, "refit": TRIAL, "env_steps": ENV_STEPS}
+    return told | THEIRS
 
 
 def processor() -> float:
@@ -123,8 +121,8 @@ def page(stored: dict[str, Any]) -> str:
     about = (
         f"`python benchmarks/mbrl_lib.py`, commit {stored['commit']}, {stored['date'][:10]}, {on['cpu']}, one thread "
         f"each, load average {on['load_average'][0]:g}. {ENV}, {ENV_STEPS:,} real env steps, the first {TRIAL} of them "
-        "random; the reward is learnt; settings are those of our preset for both. A return is that of a trial in "
-        "training, in which both act by their plans. mbrl-lib 0.2.0 with Hydra 1.3.2."
+        "random; the reward is learnt; plans have the settings of our preset, each model those of its own library. A "
+        "return is that of a trial in training, in which both act by their plans. mbrl-lib 0.2.0 with Hydra 1.3.2."
     )
     trials = f"mean of the trials after {ENV_STEPS // 2} env steps, 95 % CI"
     head = f"| | seeds | {trials} | worst seed | last trial | CPU s a seed |"
