@@ -20,7 +20,7 @@ from swingup.rollout import carry_on, draws, episode_stats, keys, nonfinite, rec
 from swingup.spaces import to_env
 from swingup.training.clock import Clock
 from swingup.training.parallel import mesh_of, over_seeds
-from swingup.training.rows import rows
+from swingup.training.rows import each, rows
 from swingup.types import Actor, Choice, Rollout, Seen, State, Step
 
 AHEAD = 1024  # env steps for which randomness is drawn at once
@@ -133,17 +133,18 @@ class Loop:
         drawn, record = (), []
         if not self.env.stateful:
             drawn = self.rows.draw(jax.random.wrap_key_data(key), self.algo.num_steps)
+        arrays, tree = jax.tree.flatten(noise)
         for t in range(self.algo.num_steps):
             with self.clock.acting:
                 seen = self.seen(actor)
-                choice, sent = self.act(self.algo, learner, seen, jax.tree.map(lambda x, t=t: x[:, t], noise))
+                choice, sent = self.act(self.algo, learner, seen, tree.unflatten([x[:, t] for x in arrays]))
                 sent = np.asarray(sent)  # waits for it
             with self.clock.stepping:
-                now = jax.tree.map(lambda x, t=t: x[t], drawn)
+                now = each(lambda x, t=t: x[t], drawn)
                 env_state, step = self.rows.step(actor.env_state, sent, now)
             row = Rollout(seen.obs, choice.action, choice.extras, step, seen.legal)
             record.append(newest(row) if self.env.stacked else row)
-            memory = carry_on(choice.memory, step.done)
+            memory = each(partial(carry_on, done=step.done), choice.memory)
             actor = actor._replace(env_state=env_state, obs=step.obs, memory=memory)
         return actor, jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x], 1), *record)
 

@@ -24,6 +24,17 @@ class Rows(NamedTuple):
     world: Callable[[Any], Any]  # the environments' own states, [S, N, ...], or None
 
 
+def each(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Return `f` of each array of a tree; nothing stays nothing at once: walking it would cost as much as acting.
+
+    >>> each(lambda x: x[0], (np.array([1, 2]), np.array([3, 4])))
+    (np.int64(1), np.int64(3))
+    >>> each(lambda x: x[0], ()), each(lambda x: x[0], None)
+    ((), None)
+    """
+    return tree if tree is None or (isinstance(tree, tuple) and not tree) else jax.tree.map(f, tree)
+
+
 def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
     """Return the environments of all seeds. Raises `ConfigError` if they are not seeds x num_envs."""
     if not env.stateful:  # pure: its state says which environments they are
@@ -32,10 +43,7 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
         reset, step, legal, world = over
         return Rows(reset, draw, step, legal, world)
     if seeds == 1 and env.num_envs == num_envs:
-        first, add = (
-            partial(jax.tree.map, lambda x: x[0]),
-            partial(jax.tree.map, lambda x: np.asarray(x)[None]),
-        )
+        first, add = partial(each, lambda x: x[0]), partial(each, lambda x: np.asarray(x)[None])
         return Rows(
             lambda keys: add(env.reset(keys[0])),
             lambda keys, t: jax.tree.map(lambda x: x[:, None], env.draw(keys[0], t)),
@@ -62,6 +70,6 @@ def rows(env: VecEnv, seeds: int, num_envs: int) -> Rows:
         reset,
         lambda keys, t: (),
         step,
-        lambda state: jax.tree.map(split, env.legal(())),
-        lambda state: jax.tree.map(split, env.world(())),
+        lambda state: each(split, env.legal(())),
+        lambda state: each(split, env.world(())),
     )
