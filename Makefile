@@ -7,7 +7,7 @@ RUN := demo/run
 # bit for bit between processes is run as users run it: see tests/cli/test_kill.py.
 FASTER := XLA_FLAGS="--xla_cpu_use_fusion_emitters=false $(XLA_FLAGS)"
 
-.PHONY: help setup demo test test-slow test-everything mutants lint format docs clean
+.PHONY: help setup demo test test-slow test-everything mutants results lint format docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/'
@@ -38,6 +38,9 @@ test-everything: setup  ## run the slow tests, and those whose subject others pr
 
 mutants: setup  ## put two hundred mistakes into the code, one by one: does the fast suite see each? (hours)
 	@$(BIN)/python benchmarks/mutants.py
+
+results: setup  ## make the numbers of benchmarks/results.toml again; it fails where one leaves its band
+	@$(BIN)/python benchmarks/regenerate.py
 
 lint: setup  ## ruff and pyright
 	@$(BIN)/ruff check .
