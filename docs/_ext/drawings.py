@@ -104,7 +104,7 @@ class Sheet:
     def svg(self) -> str:
         w, h = self.size
         return (
-            f'<svg class="drawing" viewBox="0 0 {w:g} {h:g}" style="max-width: {w:g}px" role="img" '
+            f'<svg class="drawing" viewBox="0 0 {w:g} {h:g}" style="--own: {w:g}px; max-width: {w:g}px" role="img" '
             f'xmlns="http://www.w3.org/2000/svg" aria-label="{escape(self.about)}">'
             + "".join(self.parts)
             + "</svg>"

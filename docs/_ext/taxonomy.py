@@ -139,7 +139,9 @@ class Taxonomy(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(inspect.getsourcefile(swingup.course.taxonomy) or "")
         parts = {
-            "tree": lambda: [nodes.raw("", draw(TAXONOMY, self.address), format="html")],
+            "tree": lambda: [
+                nodes.raw("", f'<div class="taxonomy">{draw(TAXONOMY, self.address)}</div>', format="html")
+            ],
             "loop": lambda: self.parse_text_to_nodes(table(LOOP, loop)),
             "facts": lambda: self.parse_text_to_nodes(table(FACTS, facts)),
         }
