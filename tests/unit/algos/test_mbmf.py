@@ -156,7 +156,6 @@ def policy(learner: Any) -> Any:
     return learner.agent.params.actor
 
 
-@pytest.mark.slow
 def test_each_iteration_teaches_what_it_is_for() -> None:
     model, lesson, critic, means, deviation = [], [], [], [], []
     for x in walked():
@@ -175,7 +174,6 @@ def test_each_iteration_teaches_what_it_is_for() -> None:
     assert [int(x.after.iteration) for x in walked()] == [1, 2, 3, 4]
 
 
-@pytest.mark.slow
 def test_a_round_writes_down_what_the_planner_said_of_the_states_that_the_policy_saw() -> None:
     _, trial, round_, later = walked()
     pages = round_.after.examples
