@@ -174,6 +174,18 @@ def test_each_iteration_teaches_what_it_is_for() -> None:
     assert [int(x.after.iteration) for x in walked()] == [1, 2, 3, 4]
 
 
+def test_trpo_moves_nothing_in_trials_the_value_function_in_rounds_and_then_all() -> None:
+    algo, _, _ = begun()
+    x, improve = walked()[3], jax.jit(algo.improve)
+    for now, moved in enumerate([(False, False), (False, False), (False, True), (True, True)]):
+        after, _ = improve(x.before.agent, x.rollout, jnp.int32(now), jax.random.key(5))
+        policies, critics = (
+            not same_bits(getattr(after.params, part), getattr(x.before.agent.params, part))
+            for part in ("actor", "critic")
+        )
+        assert (policies, critics) == moved, now
+
+
 def test_a_round_writes_down_what_the_planner_said_of_the_states_that_the_policy_saw() -> None:
     _, trial, round_, later = walked()
     pages = round_.after.examples
