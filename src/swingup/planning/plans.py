@@ -84,23 +84,43 @@ def cem(
     [[0.5], [0.5]]
     """
 
-    def improve(carry, key):
-        mean, std, best, value = carry
-        k_draw, k_score = jax.random.split(key)
-        drawn = mean + std * jax.random.normal(k_draw, (candidates, *mean.shape))
-        tried = jnp.clip(drawn.at[0].set(mean), -1, 1)
-        top, index = jax.lax.top_k(finite(score(tried, k_score)), elites)
-        chosen, some = tried[index], top[0] > -jnp.inf
-        centre, spread = moments(chosen, jnp.isfinite(top))
-        best, value = jnp.where(top[0] > value, chosen[0], best), jnp.maximum(top[0], value)
-        mean = jnp.where(some, momentum * mean + (1 - momentum) * centre, mean)
-        std = jnp.where(some, momentum * std + (1 - momentum) * spread, std)
-        return (mean, std, best, value), None
+    def further(at, key):
+        return improved(score, at, key, candidates, elites, momentum), None
 
+    found = jax.lax.scan(further, begun(mean, sigma), jax.random.split(key, iterations))[0]
+    return Plan(found.mean, found.value, found.best)
+
+
+class Found(NamedTuple):
+    """This is what a search by `cem` has found so far."""
+
+    mean: Array  # [H, A] μ
+    std: Array  # [H, A] σ
+    best: Array  # [H, A] the best plan that was tried
+    value: Array  # [] what that one is said to be worth
+
+
+def begun(mean: Array, sigma: Array | float) -> Found:
+    """Return where a search begins, before anything was tried."""
     mean = jnp.clip(mean, -1, 1)
-    first = mean, jnp.full_like(mean, sigma), mean, jnp.float32(-jnp.inf)
-    (mean, _, best, value), _ = jax.lax.scan(improve, first, jax.random.split(key, iterations))
-    return Plan(mean, value, best)
+    return Found(mean, jnp.full_like(mean, sigma), mean, jnp.float32(-jnp.inf))
+
+
+def improved(
+    score: Score, at: Found, key: Array, candidates: int, elites: int, momentum: Array | float
+) -> Found:
+    """Return what was found after one more iteration of `cem`."""
+    mean, std, best, value = at
+    k_draw, k_score = jax.random.split(key)
+    drawn = mean + std * jax.random.normal(k_draw, (candidates, *mean.shape))
+    tried = jnp.clip(drawn.at[0].set(mean), -1, 1)
+    top, index = jax.lax.top_k(finite(score(tried, k_score)), elites)
+    chosen, some = tried[index], top[0] > -jnp.inf
+    centre, spread = moments(chosen, jnp.isfinite(top))
+    best, value = jnp.where(top[0] > value, chosen[0], best), jnp.maximum(top[0], value)
+    mean = jnp.where(some, momentum * mean + (1 - momentum) * centre, mean)
+    std = jnp.where(some, momentum * std + (1 - momentum) * spread, std)
+    return Found(mean, std, best, value)
 
 
 def moments(chosen: Array, counts: Array) -> tuple[Array, Array]:

@@ -247,6 +247,7 @@ def test_demonstrations_are_listed_and_named(capsys: Any) -> None:
 TRAINED = (
     *("cliff", "maximisation-bias", "td-lambda", "exploration", "replay", "target-network", "deadly-triad"),
     *("seeds", "memory", "normalisation", "expert-iteration", "compounding-error"),
+    *("model-exploitation", "reward-head"),
 )
 LATE = (
     *TRAINED,

@@ -1,5 +1,7 @@
 """Demonstrations of learnt models push the cart of `task:CartPoleSwingUp` at random, and learn from what came."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -36,8 +38,11 @@ def rows_of(rollout: Rollout) -> Rows:
     return Rows(*found, there=jnp.ones(step.reward.size, bool))
 
 
-def learnt(rows: Rows, key: Array, members: int, gradient_steps: int = 1000) -> Ensemble:
-    """Fit an ensemble to transitions; it is given the reward and knows that nothing ends."""
+def learnt(
+    rows: Rows, key: Array, members: int, gradient_steps: int = 1000, *, reward: bool = False
+) -> Ensemble:
+    """Fit an ensemble to transitions; it knows that nothing ends, and is given the reward or learns it, `reward`."""
     k_net, k_fit = jax.random.split(key)
-    made = ensemble(make(NAME, 1), k_net, members, HIDDEN)
+    env = make(NAME, 1)
+    made = replace(ensemble(env, k_net, members, HIDDEN, known=not reward), end=env.known_end)
     return fit(made, rows, k_fit, looks=10, gradient_steps=gradient_steps // 10, batch_size=128)[0]
