@@ -45,7 +45,7 @@ LABS = {  # {name: what it shows}; the module has the name with underscores
     # Planning
     "compounding-error": "a model that is nearly right for one env step is wrong after many, as the system stretches",
     "model-exploitation": "the harder a planner searches a learnt model, the more it is promised and does not get",
-    "reward-head": "a reward learnt from data without its peak leaves a planner nothing to climb",
+    "reward-head": "a reward learnt from data that hardly met its peak leaves a planner nothing to climb",
     "value-expansion": "a noisy model ruins value expansion; STEVE weighs lengths by agreement, and comes right",
     "expert-iteration": "AlphaZero's planner makes fewer mistakes than its apprentice, and the apprentice follows",
     # Deep learning, as far as it is needed

@@ -51,7 +51,7 @@ def run(seed: int = 0) -> Report:
     figure = Figure(figsize=(9.6, 3.6), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     for colour, (kind, x) in zip(("C1", "C0"), found.items(), strict=True):
-        left.plot(ANGLES, x.head.T, color=colour, lw=0.9, label=[kind, *[None] * (len(x.head) - 1)])
+        left.plot(ANGLES, x.head.T, "-", color=colour, lw=0.9, label=[kind, *[None] * (len(x.head) - 1)])
         for name, reward in x.earned.items():
             total = reward.cumsum(1).mean(0)
             right.plot(total, "--" if name == LEARNT else "-", color=colour, label=f"{name}, {kind}")
@@ -60,7 +60,7 @@ def run(seed: int = 0) -> Report:
     right.legend()
     look = (
         "left, random pushes (grey) hardly ever met the peak of the reward, since the cart was elsewhere or the pole "
-        "down, so the reward learnt from them is flat where the peak stands. Right, a planner with that reward "
+        "down, so the reward learnt from them is low where the peak stands. Right, a planner with that reward "
         "(dashed, orange) earns next to nothing, and with the given one in the same network the pole goes up. From "
         "poles of any angle the learnt reward does too."
     )
@@ -79,7 +79,7 @@ def draw_truth(axes: Axes, data: Found) -> None:
     """Draw the true reward of poles at rest in the middle, and what the first network's data were paid."""
     axes.plot(ANGLES, truth(), "k--", lw=1, label="true reward")
     axes.plot(data.angle[0], data.paid[0], ".", color="0.7", markersize=2, zorder=0, label=f"data, {PUSHED}")
-    axes.set(xlabel="angle of the pole from upright", ylabel="reward", title="cart in the middle, at rest")
+    axes.set(xlabel="angle of the pole from upright, cart in the middle", ylabel="reward", ylim=(-0.1, 1.7))
     axes.legend(loc="upper left")
 
 
