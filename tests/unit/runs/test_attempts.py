@@ -148,7 +148,7 @@ def test_the_newest_attempt_that_saved_is_gone_on_from(tmp_path: Path) -> None:
 
 
 def test_a_run_that_came_in_part_has_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is full after so many files: however many came, the run is missing, and is trained again."""
+    """The disk is full after any number of files: the run is missing, and is trained again."""
     names = "config.json", "metrics.csv", "outcome.json", "result.json", "checkpoints/8/tensors.safetensors"
     found, original = {str(tmp_path / "run" / name): b"{}" for name in names}, files.write_atomic
     for room in range(len(names)):
