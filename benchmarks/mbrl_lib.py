@@ -150,7 +150,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", action="store_true")
     o = parser.parse_args()
-    stored = json.loads(OUT.read_text()) if OUT.exists() else {"seeds": {"swingup": {}, "mbrl-lib": {}}}
+    stored: dict[str, Any] = (
+        json.loads(OUT.read_text()) if OUT.exists() else {"seeds": {"swingup": {}, "mbrl-lib": {}}}
+    )
     stored |= (
         {"commit": commit(), "date": datetime.now(UTC).isoformat(), "machine": machine()}
         if not o.table

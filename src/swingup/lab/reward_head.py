@@ -109,7 +109,7 @@ def compared(keys: Array) -> dict[str, Found]:
     for i, kind in enumerate(gather):
         mine = slice(i * m, (i + 1) * m)
         by = {name: np.asarray(x[mine], float) for name, x in earned.items()}
-        found[kind] = Found(*(x[mine] for x in others), by)
+        found[kind] = Found(others[0][mine], others[1][mine], others[2][mine], by)
     return found
 
 
