@@ -51,18 +51,18 @@ def act(seen: Seen, drawn: Array) -> Choice:
 
 
 def test_the_exact_model_imagines_what_happens_to_the_bit() -> None:
-    """Forty env steps of five rows: rewards, both kinds of ends, resets, statistics."""
+    """A hundred and twenty env steps of five rows: rewards, both kinds of ends, resets, statistics."""
     env = Vec(Noisy(), 5)
     dream = Imagined(exact(env), lambda key: begin(env.single, key), 5, like=env)  # pyright: ignore[reportArgumentType]
 
     def play(world: Any) -> Any:
-        return collect(world, act, start(world, jax.random.key(0)), jax.random.key(1), 40)
+        return collect(world, act, start(world, jax.random.key(0)), jax.random.key(1), 120)
 
     (actor, real), (dreamt, imagined) = (jax.jit(lambda w=w: play(w))() for w in (env, dream))
     assert same_bits(real, imagined)
     assert same_bits(actor, dreamt)
-    assert np.sum(real.step.terminated) > 3
-    assert np.sum(real.step.truncated) > 3
+    assert np.any(real.step.terminated)  # ten, on average
+    assert np.any(real.step.truncated)
 
 
 def test_a_limit_cuts_episodes_and_no_end_becomes_one() -> None:
