@@ -14,7 +14,18 @@ from swingup.runs import cluster
 from swingup.runs.cluster import Cluster
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret"}
-GRID = ("grid", "q_learning", "tabular:Grid", "--lr", "0.1", "0.2", "--env-steps", "64", "--episodes", "2")
+GRID = (
+    "grid",
+    "q_learning",
+    "tabular:Grid",
+    "--lr",
+    "0.1",
+    "0.2",
+    "--env-steps",
+    "512",
+    "--episodes",
+    "2",
+)  # some episodes end, whatever the seed
 
 
 @pytest.fixture(autouse=True)
