@@ -6,8 +6,7 @@
 
 Both plan with the mean of the elites from the same number of candidates, iterations and particles. Each learns with
 the model of its own examples: ours five deterministic networks of two layers of 64 units, fitted after each trial of
-200 env steps; mbrl-lib's five Gaussian ones of four layers of 200, fitted every 50. (With our model's settings
-mbrl-lib, which does not standardise what its networks are to say, stayed below -900 in both seeds that were tried.)
+200 env steps; mbrl-lib's five Gaussian ones of four layers of 200, fitted every 50.
 Ours acts in gymnax's pendulum and mbrl-lib in Gymnasium's, which are equal.
 
 Each seed is a process on one thread; the seconds are those of the processor, imports and compiling included. mbrl-lib

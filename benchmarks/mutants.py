@@ -191,13 +191,13 @@ def luck(results: list[dict[str, Any]], cache: Path) -> dict[str, list[int]]:
 
 
 def table(
-    results: list[dict[str, Any]], command: str, unlucky: dict[str, list[int]] | None, unrun: int
+    results: list[dict[str, Any]], command: str, by: str, unlucky: dict[str, list[int]] | None, unrun: int
 ) -> str:
     killed = sum(r["killed_by"] is not None for r in results)
     lines = [
         "# Mistakes put into the code, and the tests that saw them",
         "",
-        f"`{command}`: {killed} of {len(results)} killed by the fast suite ({killed / len(results):.0%}).",
+        f"`{command}`: {killed} of {len(results)} killed by {by} ({killed / len(results):.0%}).",
     ]
     if unrun:
         lines.append(f"{unrun} more have not been run since they were written or changed.")
@@ -206,8 +206,8 @@ def table(
         lines.append(f"Tests that killed and fail on right code with one of four other seeds: {few}.")
     lines += ["", "| mistake | file | killed by | seconds |", "|---|---|---|---|"]
     for r in results:
-        by = f"`{r['killed_by']}`" if r["killed_by"] else f"**nothing** {r['note']}".strip()
-        lines.append(f"| {r['name']} | {r['file']} | {by} | {r['seconds']:.0f} |")
+        killer = f"`{r['killed_by']}`" if r["killed_by"] else f"**nothing** {r['note']}".strip()
+        lines.append(f"| {r['name']} | {r['file']} | {killer} | {r['seconds']:.0f} |")
     return "\n".join([*lines, ""])
 
 
@@ -265,7 +265,10 @@ def main() -> None:
     out.write_text(json.dumps(stored, indent=1) + "\n")
     past = f"python benchmarks/mutants.py --at {o.at} --zoo {o.zoo} --some {o.some}"
     command = past if o.at else "make mutants"
-    out.with_suffix(".md").write_text(table(known, command, stored["unlucky"], len(every) - len(known)))
+    tests = "those of the fast tests of then that bear the module's name or that the mutant lists"
+    out.with_suffix(".md").write_text(
+        table(known, command, tests if o.at else "the fast suite", stored["unlucky"], len(every) - len(known))
+    )
     survivors = [r["name"] for r in known if not r["killed_by"]]
     print(
         f"{len(known) - len(survivors)} of {len(known)} killed"
