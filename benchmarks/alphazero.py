@@ -3,6 +3,7 @@
     python benchmarks/alphazero.py tic_tac_toe              five seeds: every line of play, every open position
     python benchmarks/alphazero.py quick                    connect four, five minutes on one core
     python benchmarks/alphazero.py long --seed 0            connect four, an hour and a half on one core
+    python benchmarks/alphazero.py speed                    positions a second with learning, on one core
     python benchmarks/alphazero.py pages                    only write the page and the figure from what is stored
 
 A run is trained in stages, each of which resumes the one before to the same bits, so that its mistakes can be counted
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -34,6 +36,8 @@ OPENINGS, FEWER = (
     100,
     25,
 )  # of matches against minimax:4; and of those against mcts:1000, which takes long to move
+SPEEDS: list[list[str]] = [["--hidden", "256", "256", "--num-envs", "128"], ["--hidden", "256", "256"], []]
+REPEATS = 3
 MODES = {"16": "search, 16 simulations", "64": "64", "256": "256", "network": "network alone"}
 
 
@@ -106,6 +110,38 @@ def connect_four(plan_name: str, runs: Path, seed: int, core: int) -> None:
         stored["stages"].append(row)
         store(name, stored)
         print(json.dumps(row), flush=True)
+
+
+def speed(runs: Path, core: int) -> None:
+    """Train for a minute with networks of two sizes, three times each: env steps a second, learning included."""
+    rows = []
+    for flags in SPEEDS * REPEATS:
+        out = runs / f"speed-{len(rows)}"
+        options = ["--env-steps", "524288", *flags]
+        shell(core, "train", "alphazero", "pgx:connect_four", *options, "--episodes", "2", "--out", str(out))
+        result = json.loads((out / "result.json").read_text())
+        rows.append({"flags": " ".join(flags), "env_steps_per_second": result["steps_per_second"]})
+        print(json.dumps(rows[-1]), flush=True)
+    store("speed", {"machine": machine(), "rows": rows})
+
+
+def of_speed(data: dict[str, Any]) -> list[str]:
+    """Tell how fast self-play and learning are."""
+    rates: dict[str, list[float]] = {}
+    for row in data["rows"]:
+        rates.setdefault(row["flags"], []).append(row["env_steps_per_second"])
+    lines = [
+        f"`python benchmarks/alphazero.py speed` on one core of {data['machine']['cpu']}: moves of self-play a second, "
+        "each with a search of 16 simulations, with learning from each position four times and all else that a run "
+        "does, without compilation.",
+        "",
+        "| `swingup train alphazero pgx:connect_four` | env steps/s, each time | median |",
+        "|---|---|---|",
+    ]
+    for flags, found in rates.items():
+        cells = ", ".join(f"{x:,.0f}" for x in found)
+        lines.append(f"| `{flags or 'the preset'}` | {cells} | {statistics.median(found):,.0f} |")
+    return [*lines, ""]
 
 
 def judged(out: Path, core: int, last: bool) -> dict[str, Any]:
@@ -202,8 +238,12 @@ def pages() -> None:
     lines: list[str] = []
     if data := known("tic_tac_toe"):
         lines += of_tic_tac_toe(data)
-    runs = {path.stem.removeprefix("alphazero-"): path for path in sorted(RESULTS.glob("alphazero-*-*.json"))}
+    runs = {
+        path.stem.removeprefix("alphazero-"): path for path in sorted(RESULTS.glob("alphazero-*-[0-9]*.json"))
+    }
     stored = {name: json.loads(path.read_text()) for name, path in runs.items()}
+    if data := known("speed"):
+        lines += of_speed(data)
     if stored:
         figure(stored)
         lines += ["![Mistakes and Elo over env steps](alphazero.png)", ""]
@@ -239,13 +279,15 @@ def main() -> None:
     """Train and judge what is asked for."""
     how = argparse.RawDescriptionHelpFormatter
     options = argparse.ArgumentParser(description=__doc__, formatter_class=how)
-    options.add_argument("what", choices=["tic_tac_toe", *PLANS, "pages"])
+    options.add_argument("what", choices=["tic_tac_toe", *PLANS, "speed", "pages"])
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--core", type=int, default=0, help="the core on which it runs")
     options.add_argument("--runs", type=Path, default=ROOT / "runs" / "alphazero", help="where runs are kept")
     o = options.parse_args()
     if o.what == "tic_tac_toe":
         tic_tac_toe(o.runs)
+    elif o.what == "speed":
+        speed(o.runs, o.core)
     elif o.what in PLANS:
         connect_four(o.what, o.runs, o.seed, o.core)
     pages()

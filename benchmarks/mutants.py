@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -174,25 +175,40 @@ def check(m: Mutant) -> str:
         return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
-def luck(results: list[dict[str, Any]], cache: Path) -> dict[str, list[int]]:
-    """Tests that killed and fail on right code for some reseeding: {test: reseedings}."""
-    killers = sorted({r["killed_by"] for r in results if r["killed_by"]})
-    unlucky: dict[str, list[int]] = {}
+def luck(stored: dict[str, Any], cache: Path, save: Callable[[], None], again: bool) -> None:
+    """Run the tests that killed on right code with other seeds; `stored["luck"]` is {reseeding: those that failed}.
+
+    A reseeding that is stored, for the same tests, is not run again.
+    """
+    killers = sorted({r["killed_by"] for r in stored["results"].values() if r["killed_by"]})
+    if again or stored.get("killers") != killers:
+        stored["killers"], stored["luck"] = killers, {}
     for k in RESEEDINGS:
+        if str(k) in stored["luck"]:
+            continue
         failed, text, code = pytest(
             killers, ROOT, environment(None, cache), "--reseed", str(k), "--hypothesis-seed", str(k)
         )
-        print(f"reseeding {k}: {text.strip().splitlines()[-1]}", flush=True)
+        print(f"reseeding {k}: {text.strip().splitlines()[-1]}", *failed, sep="\n  ", flush=True)
         if code > 1:
             raise SystemExit(text)
-        for test in failed:
-            unlucky.setdefault(test, []).append(k)
-    return unlucky
+        stored["luck"][str(k)] = failed
+        save()
 
 
-def table(
-    results: list[dict[str, Any]], command: str, by: str, unlucky: dict[str, list[int]] | None, unrun: int
-) -> str:
+def fortune(stored: dict[str, Any]) -> list[str]:
+    """Tell how the tests that killed fare on right code with other seeds."""
+    if not (done := stored.get("luck")):
+        return []
+    few = "; ".join(f"reseeding {k}: {', '.join(tests)}" for k, tests in done.items() if tests) or "none"
+    return [
+        "",
+        f"`python benchmarks/mutants.py --luck`: {len(stored['killers'])} tests killed. On right code each ran with "
+        f"{len(done)} other seeds of everything that is random in it. Those that failed: {few}.",
+    ]
+
+
+def table(results: list[dict[str, Any]], command: str, by: str, told: list[str], unrun: int) -> str:
     killed = sum(r["killed_by"] is not None for r in results)
     lines = [
         "# Mistakes put into the code, and the tests that saw them",
@@ -201,9 +217,7 @@ def table(
     ]
     if unrun:
         lines.append(f"{unrun} more have not been run since they were written or changed.")
-    if unlucky is not None:
-        few = ", ".join(f"{test} ({ks})" for test, ks in unlucky.items()) or "none"
-        lines.append(f"Tests that killed and fail on right code with one of four other seeds: {few}.")
+    lines += told
     lines += ["", "| mistake | file | killed by | seconds |", "|---|---|---|---|"]
     for r in results:
         killer = f"`{r['killed_by']}`" if r["killed_by"] else f"**nothing** {r['note']}".strip()
@@ -234,7 +248,11 @@ def main() -> None:
         print("\n".join(f"{name}: {why}" for name, why in wrong.items()) or f"{len(mutants)} mutants")
         raise SystemExit(bool(wrong))
     out = RESULTS / f"mutants{'-' + o.at if o.at else ''}.json"
-    stored = json.loads(out.read_text()) if out.exists() else {"results": {}, "unlucky": None}
+    stored = json.loads(out.read_text()) if out.exists() else {"results": {}}
+
+    def save() -> None:
+        out.write_text(json.dumps(stored, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as temporary:
         root, cache = ROOT, Path(temporary) / "cache"
         if o.at:
@@ -246,7 +264,7 @@ def main() -> None:
             subprocess.run(["tar", "-x", "-C", str(root)], input=archive, check=True)
             every = mutants = earlier(mutants, root, o.some)
         if o.luck:
-            stored["unlucky"] = luck(list(stored["results"].values()), cache)
+            luck(stored, cache, save, o.again)
         else:
             again = o.again and not o.page
             done = in_the_past if o.at else killed_before
@@ -258,16 +276,16 @@ def main() -> None:
                         flush=True,
                     )
                     stored["results"][r["name"]] = r
-                    out.write_text(json.dumps(stored, indent=1) + "\n")
+                    save()
     all_ = stored["results"]
     known = [all_[m["name"]] for m in every if all_.get(m["name"], {}).get("identity") == identity(m)]
     stored["results"] = {r["name"]: r for r in known}
-    out.write_text(json.dumps(stored, indent=1) + "\n")
+    save()
     past = f"python benchmarks/mutants.py --at {o.at} --zoo {o.zoo} --some {o.some}"
     command = past if o.at else "make mutants"
     tests = "those of the fast tests of then that bear the module's name or that the mutant lists"
     out.with_suffix(".md").write_text(
-        table(known, command, tests if o.at else "the fast suite", stored["unlucky"], len(every) - len(known))
+        table(known, command, tests if o.at else "the fast suite", fortune(stored), len(every) - len(known))
     )
     survivors = [r["name"] for r in known if not r["killed_by"]]
     print(
