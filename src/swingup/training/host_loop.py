@@ -90,7 +90,7 @@ class Loop:
         ), metrics
 
     def compiled(self, state: State) -> tuple[Any, Any, Any]:
-        """Compile the programs of `_draw`, `act_in` and `_finish`, from shapes alone."""
+        """Compile the programs of `_draw`, `_act` and `_finish`, from shapes alone."""
         algo, env, (learner, actor, key) = self.algo, self.env, state
         over = partial(over_seeds, algo, mesh_of(len(key)))
         bits, acting = np.asarray(jax.random.key_data(key)), algo.acting(learner)
@@ -99,7 +99,8 @@ class Loop:
         _, k_learn, _, noise = jax.tree.map(lambda x: shape(x, drop=1), draw.out_info)
         seen = self.seen(actor)
         now = jax.tree.map(lambda x: shape(x, drop=1), noise)
-        act = over(partial(act_in, env)).lower(algo, acting, seen, now).compile()
+        act_in = over(partial(_act, env, jax.tree.structure(acting)))
+        act = act_in.lower(algo, jax.tree.leaves(acting), seen, now).compile()
         choice, _ = act.out_info
         obs = jax.tree.map(np.asarray, actor.obs)
         number = np.zeros(obs.shape[:2], np.float32)
@@ -133,11 +134,12 @@ class Loop:
         drawn, record = (), []
         if not self.env.stateful:
             drawn = self.rows.draw(jax.random.wrap_key_data(key), self.algo.num_steps)
+        leaves = jax.tree.leaves(learner)  # once: walking networks at each env step takes as long as acting
         arrays, tree = jax.tree.flatten(noise)
         for t in range(self.algo.num_steps):
             with self.clock.acting:
                 seen = self.seen(actor)
-                choice, sent = self.act(self.algo, learner, seen, tree.unflatten([x[:, t] for x in arrays]))
+                choice, sent = self.act(self.algo, leaves, seen, tree.unflatten([x[:, t] for x in arrays]))
                 sent = np.asarray(sent)  # waits for it
             with self.clock.stepping:
                 now = each(lambda x, t=t: x[t], drawn)
@@ -195,6 +197,11 @@ def act_in(env: VecEnv, algo: Algorithm, learner: Any, seen: Seen, noise: Any = 
     """Return what the policy chooses, and its action in the environment's units."""
     choice = algo.act(learner, seen, noise)
     return choice, to_env(env.action_space, choice.action)
+
+
+def _act(env: VecEnv, tree: Any, algo: Algorithm, leaves: list, *seen_and_noise: Any) -> tuple[Choice, Array]:
+    """Return `act_in` of a learner that comes as its leaves."""
+    return act_in(env, algo, jax.tree.unflatten(tree, leaves), *seen_and_noise)
 
 
 def _finish(
