@@ -134,7 +134,7 @@ def table(stored: dict[str, Any]) -> str:
         f"# Speed beside commit {stored['before']}",
         "",
         f"`{stored['command']}`, commit {stored['commit']}, {stored['date'][:10]}, {on['cpu']}, {on['cores']} "
-        f"cores, load average {on['load_average'][0]:g} at the beginning, {stored['rounds']} rounds: medians of each "
+        f"cores, load average {on['load_average'][0]:g} at the beginning, medians over rounds of each "
         f"round's best of two repetitions, and the median over rounds of now / before.",
         "",
         "| workload | before, env steps/s | now, env steps/s | now / before | in each round |",
