@@ -206,14 +206,14 @@ def of_connect_four(name: str, data: dict[str, Any]) -> list[str]:
         "with 95 % intervals (Wilson).",
         "",
         "| env steps | clock [s] | 16 simulations | 64 | 256 | network alone | 16 against network, ratio | "
-        "256 against minimax:4 | Elo |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "64 against network | 256 against minimax:4 | Elo |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for i, x in enumerate(stages):
         spent = x["seconds"] + sum(y["compile_seconds"] for y in stages[: i + 1])
         m, match = x["mistakes"], x["matches"][0]
         cells = [f"{x['env_steps']:,}", f"{spent:,.0f}", *(share(m[k]) for k in MODES)]
-        cells += [f"{m['16']['share'] / m['network']['share']:.2f}"]
+        cells += [f"{m[planner]['share'] / m['network']['share']:.2f}" for planner in ("16", "64")]
         low, high = match["interval"]
         cells += [f"{match['score']:.1%} [{low:.1%}, {high:.1%}]", f"{match['elo']:+.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
