@@ -113,7 +113,7 @@ class I2A(Algorithm):
         space, actions = planes.planes(env)
         how = self.hidden, self.activation, self.code
         params = network(space, actions, *how, imagines=self.arm in IMAGINES, key=k_net)
-        model: Any = None
+        model = None
         if self.arm in LEARNS:
             model = Planes(space, actions, self.model_filters, key=k_model)
         elif self.arm in IMAGINES:

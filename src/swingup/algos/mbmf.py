@@ -121,9 +121,9 @@ class MBMF(Algorithm):
 
     def trpo(self) -> TRPO:
         """Return TRPO as it goes on with the policy; what is not said here is its default."""
-        net: Any = {"hidden": self.hidden, "activation": self.activation, "log_std_init": self.log_std_init}
-        rule: Any = {"gamma": self.gamma, "lam": self.lam, "delta": self.delta, "lr": self.lr}
-        batch: Any = {"num_steps": self.num_steps, "num_minibatches": self.num_minibatches}
+        net = {"hidden": self.hidden, "activation": self.activation, "log_std_init": self.log_std_init}
+        rule = {"gamma": self.gamma, "lam": self.lam, "delta": self.delta, "lr": self.lr}
+        batch = {"num_steps": self.num_steps, "num_minibatches": self.num_minibatches}
         return TRPO(num_envs=self.num_envs, **batch, **rule, **net)
 
     def init(self, env: VecEnv, key: Array) -> State:
@@ -216,13 +216,13 @@ class MBMF(Algorithm):
     def learn_model(self, rollout: Rollout, key: Array, before: tuple) -> tuple[Ensemble, Ring, Array]:
         """Add a trial [T, N] to the replay, and fit the network to all of it."""
         learnt, replay = before[0], ring.add(before[1], rollout)
-        how: Any = {"looks": self.looks, "gradient_steps": self.model_steps, "batch_size": self.batch_size}
+        how = {"looks": self.looks, "gradient_steps": self.model_steps, "batch_size": self.batch_size}
         fitted, loss = fit(learnt, rows(learnt, replay), key, lr=self.model_lr, resample="permuted", **how)
         return fitted, replay, loss
 
     def imitate(self, examples: Examples, pages: Array, key: Array, before: tuple) -> Any:
         """Return the policy with its means fitted to what the planner said, and the last loss."""
-        how: Any = {"gradient_steps": self.imitation_steps, "batch_size": self.batch_size}
+        how = {"gradient_steps": self.imitation_steps, "batch_size": self.batch_size}
         loss = self.imitation_loss
         return imitation.imitated(loss, before[0], examples, pages, key, lr=self.imitation_lr, **how)
 

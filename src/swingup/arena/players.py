@@ -68,7 +68,7 @@ class Agent(Player):
         if seed is not None and seed not in seeds:
             raise ConfigError(f"{name} has no seed {seed}; it has {', '.join(map(str, seeds))}")
         row = 0 if seed is None else seeds.index(seed)
-        algo: Any = jax.tree.map(lambda x: x[row] if np.ndim(x) else x, run.experiment.resolved())
+        algo = jax.tree.map(lambda x: x[row] if np.ndim(x) else x, run.experiment.resolved())
         if mode and not isinstance(algo, AlphaZero):
             raise ConfigError(f"{name}: only runs of alphazero search, so nothing can stand behind @")
         if mode and mode != "network":

@@ -160,7 +160,7 @@ def resume(args: list[str]) -> int:
 
     path = files.home(options.run)
     e, saved = runs.continued(path, env_steps=options.env_steps)
-    how: Any = {"console": Console(human), "signals": True, "track": chosen}
+    how = {"console": Console(human), "signals": True, "track": chosen}
     (ended,) = session.execute(Block((e,)), [path], path, saved=saved, **how)
     return _report(ended, options.run, options.play, options.json, human)
 

@@ -4,7 +4,7 @@ import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def _final(one: Setting) -> dict[int, float]:
             new = _results(run)
         elif lost:
             new = dict.fromkeys(lost, -np.inf)
-            config: Any = read_json(run / "config.json", error=ConfigError)
+            config = read_json(run / "config.json", error=ConfigError)
             if set(config.get("seeds", ())) - new.keys():
                 warnings.warn(
                     f"{run}: seed {lost[0]} diverged, which ended the run: its other seeds have no final evaluation "
@@ -106,7 +106,7 @@ def _last(one: Setting, metric: str) -> dict[int, float]:
 
 def repeat(one: Scores, seeds: int) -> str:
     """Return the command that trains a setting on that many fresh seeds; "" if `swingup train` did not train it."""
-    config: Any = read_json(one.setting.runs[0] / "config.json", error=ConfigError)
+    config = read_json(one.setting.runs[0] / "config.json", error=ConfigError)
     command = config.get("command", "")
     words = shlex.split(command) if isinstance(command, str) else []
     if words[:2] != ["swingup", "train"]:

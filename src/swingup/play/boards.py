@@ -141,7 +141,7 @@ def picture(drawing: Drawing) -> Image.Image:
     image = Image.new("RGB", (drawing.width, drawing.height), WHITE)
     canvas = ImageDraw.Draw(image)
     for kind, points, fill, stroke, thick, size, text in drawing.shapes:
-        colours: Any = {
+        colours = {
             "fill": None if fill == "none" else fill,
             "outline": None if stroke == "none" else stroke,
         }

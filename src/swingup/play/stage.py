@@ -80,7 +80,7 @@ def open_stage(
         return _envpool(canonical(source), greedy, exact)
     if on_host(source):
         return _gymnasium(source, greedy)
-    env: Any = make(source, num_envs, fresh=True)
+    env = make(source, num_envs, fresh=True)
     return _host(env, "", greedy) if isinstance(env, HostVec) else _device(env, name, greedy)
 
 
@@ -155,7 +155,7 @@ def _gymnasium(source: Any, greedy: Callable) -> Stage:
         else:
             theirs = isinstance(source, gymnasium.Env)
             host = make(source if theirs else partial(_constructed, source), 1, fresh=True)
-    pool: Any = host.pool  # pyright: ignore[reportAttributeAccessIssue]
+    pool = host.pool  # pyright: ignore[reportAttributeAccessIssue]
     alone = isinstance(pool, ListPool)
     env = pool.envs[0] if alone else pool.env
     if not isinstance(source, str):
@@ -166,7 +166,7 @@ def _gymnasium(source: Any, greedy: Callable) -> Stage:
                 opengl.choose()
 
     def picture(row: int) -> Any:
-        pictures: Any = env.render()
+        pictures = env.render()
         return pictures if alone or pictures is None else pictures[row]
 
     return _host(host, known, greedy, picture, env.metadata.get("render_fps") or 30)

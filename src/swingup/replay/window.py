@@ -5,7 +5,7 @@ who moved, what the move brought and whether the game ended with it, and `outcom
 the ring at once, the result of its game for the player who was to move.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +127,7 @@ def sample(ring: Window, z: Array, known: Array, key: Array, size: int) -> Sampl
     k_row, k_game = jax.random.split(key)
     games = ring.rows.player.shape[1]
     at = jax.random.randint(k_row, (size,), 0, filled(ring)), jax.random.randint(k_game, (size,), 0, games)
-    some: Any = jax.tree.map(lambda x: x[at], ring.rows)
+    some = jax.tree.map(lambda x: x[at], ring.rows)
     return Sample(some.obs, some.legal, some.policy, some.value, z[at], known[at] & some.guided)
 
 

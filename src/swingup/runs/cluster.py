@@ -81,7 +81,7 @@ def connected(cluster: Cluster) -> Iterator[ModuleType]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        ray: Any = import_module("ray")
+        ray = import_module("ray")
     except ImportError:
         raise ConfigError(f"--engine ray needs Ray: {HOW}") from None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

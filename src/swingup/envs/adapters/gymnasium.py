@@ -82,7 +82,7 @@ def rewards_of(env: gymnasium.Env, space: Space) -> Any:
 def _without_log() -> Iterator[None]:
     """Keep MuJoCo 4 from warning of an attribute in Gymnasium's own models, once for each environment and in a file."""
     try:
-        mujoco: Any = import_module("mujoco")
+        mujoco = import_module("mujoco")
     except ImportError:  # Gymnasium says it better
         yield
         return

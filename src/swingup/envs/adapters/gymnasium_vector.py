@@ -114,7 +114,7 @@ class VectorPool(Pool):
 
 def _settle(env: VectorEnv, name: str) -> AutoresetMode:
     """Settle the mode in which the environment resets itself from now on: DISABLED or SAME_STEP."""
-    inner: Any = env.unwrapped
+    inner = env.unwrapped
     # The attribute first: Gymnasium writes the mode in the metadata of the environment's *class*, where the
     # vector environment that was opened last has overwritten the others'.
     mode = getattr(inner, "autoreset_mode", None) or env.metadata.get("autoreset_mode")
