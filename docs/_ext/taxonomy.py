@@ -12,6 +12,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from docutils import nodes
@@ -148,8 +149,8 @@ class Taxonomy(SphinxDirective):
         wanted = self.arguments or list(parts)
         if wanted[0] not in parts:
             raise self.error(f"taxonomy: {', '.join(parts)}, not {wanted[0]}")
-        pages = {e.where for e in TAXONOMY if e.where}
-        if missing := sorted(pages - set(self.env.found_docs)):
+        pages = sorted({e.where for e in TAXONOMY if e.where})
+        if missing := [page for page in pages if not Path(self.env.srcdir, f"{page}.md").exists()]:
             raise self.error(f"taxonomy: no such page: {', '.join(missing)}")
         return [node for name in wanted for node in parts[name]()]
 

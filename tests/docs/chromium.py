@@ -12,8 +12,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 NAMES = "chromium", "chromium-browser", "google-chrome"
 FLAGS = """
@@ -31,6 +35,18 @@ os.execvp(program[0], program)
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40}
 TYPED = {"Enter": "\r", " ": " "}
 PATIENCE = 120  # seconds, on a machine that is busy
+# The window of a page never scrolls sideways, because the theme's own boxes do so or hide what is too wide. So each
+# box is asked. Only these may scroll, each by itself; drawings and formulas have sizes of their own.
+SCROLLERS = ".table-wrapper, pre, div.formula, figure.drawing, div.taxonomy"
+TOO_WIDE = f"""(() => {{
+  document.querySelectorAll("details").forEach((x) => (x.open = true));
+  const boxes = [...document.querySelectorAll(".main, .content, article, article *")];
+  return boxes
+    .filter((x) => !x.closest("{SCROLLERS}") && !x.closest("svg, math, .katex"))
+    // A box within a line has no width of its own, and the last letter of a line may lean out by a pixel.
+    .filter((x) => x.clientWidth > 0 && x.scrollWidth > x.clientWidth + 1)
+    .map((x) => `${{x.tagName}} ${{x.className}} ${{x.id}}: ${{x.scrollWidth}} pixels in ${{x.clientWidth}}`);
+}})()"""
 
 
 def program() -> str | None:
@@ -118,6 +134,11 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def too_wide(self) -> list[str]:
+        """Return the parts of the page that are wider than their places, with everything that folds opened."""
+        assert self.js("document.querySelectorAll('.main .content article').length") == 1
+        return self.js(TOO_WIDE)
+
     def press(self, *keys: str, shift: bool = False) -> None:
         """Press keys, one after the other."""
         for key in keys:
@@ -163,3 +184,16 @@ class Browser:
             self.process.wait()
         os.close(self.into)
         os.close(self.out)
+
+
+@contextmanager
+def opened(profile: Path) -> Iterator[Browser]:
+    """Open a browser, and close it at the end; where there is none, the test is skipped and says so."""
+    command = program()
+    if command is None:
+        pytest.skip(f"needs a browser: {', '.join(NAMES)}")
+    browser = Browser(command, profile)
+    try:
+        yield browser
+    finally:
+        browser.close()

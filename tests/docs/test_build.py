@@ -5,8 +5,10 @@ import doctest
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import pytest
 
 import swingup
@@ -59,6 +61,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_builds_strictly(built: Path) -> None:
     for page in PAGES:
         assert (built / page.relative_to(DOCS)).with_suffix(".html").exists()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_its_window(width: int, built: Path, browser: chromium.Browser) -> None:
+    """Every page, the two indices too; and none has an error in its console, or asks a network for something."""
+    pages = sorted(built.rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    browser.look(width, 800)
+    for page in pages:
+        browser.open(page.as_uri())
+        assert browser.too_wide() == [], page.name
+        assert not browser.errors()
+        assert all(url.startswith(("file:", "data:")) for url in browser.requests())
 
 
 @pytest.mark.slow

@@ -198,18 +198,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    found = chromium.program()
-    if found is None:
-        pytest.skip(f"needs a browser: {', '.join(chromium.NAMES)}")
-    opened = chromium.Browser(found, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 RESULTS = "[...document.querySelectorAll('#result dd')].map((x) => x.textContent)"
 STORED = "page.results(GOLDEN[{case}].outputs, {{...initial(page), broken: {broken}}}).map((row) => row[1])"
 FOCUSED = "((x) => (x.closest('#interactive') ? x.id || x.type : ''))(document.activeElement)"
-WIDE = "document.documentElement.scrollWidth > innerWidth"
 NAMELESS = """[...document.querySelectorAll('#interactive :is(input, select, button)')]
     .filter((x) => !(x.tagName === 'BUTTON' ? x : x.labels[0] || {textContent: ''}).textContent.trim()).length"""
 
@@ -238,7 +233,7 @@ def test_a_page_is_used_by_the_keyboard(name: str, built: Path, browser: chromiu
     assert browser.js("[...document.querySelectorAll('#interactive svg, #result dd')].length") == 0
     assert counted(browser) == 0
     assert browser.js(NAMELESS) == 0
-    assert not browser.js(WIDE)
+    assert browser.too_wide() == []
 
     browser.press("Tab", "Enter")  # "Skip to content"
     tab_to(browser, "submit")
@@ -269,7 +264,7 @@ def test_a_page_is_used_by_the_keyboard(name: str, built: Path, browser: chromiu
     browser.press("ArrowLeft" if down else "ArrowRight")
     assert counted(browser) == runs + 1
     assert browser.js(NAMELESS) == 0
-    assert not browser.js(WIDE)
+    assert browser.too_wide() == []
     assert browser.js("document.getAnimations().length") == 0
     assert len(browser.js("document.querySelector('#interactive svg').getAttribute('aria-label')")) > 20
     assert not browser.errors()
@@ -286,7 +281,7 @@ def test_the_first_screen_says_it_all(built: Path, browser: chromium.Browser) ->
         assert 0 < browser.js(ends.format(part)) < 800, part
     assert browser.js("document.querySelectorAll('div.doors > div').length") == 3
     browser.look(360, 740, scheme="dark", motion="reduce")
-    assert not browser.js(WIDE)
+    assert browser.too_wide() == []
     shown = "document.querySelector('div.front img').currentSrc"
     until = time.monotonic() + 20  # another picture is fetched when what the reader prefers changes
     while not browser.js(shown).endswith("still.webp") and time.monotonic() < until:

@@ -1,0 +1,66 @@
+"""A page is as wide as its window: what is wider scrolls in a box of its own, and a page that is too wide is seen.
+
+The slow suite looks at every page: `test_build.py`.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import chromium
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = "index", "algorithms", "algorithms/c51", "course/tree_search", "interactive/clip"
+UNWRAP = "(() => {{ const x = document.querySelector('{}'); x.replaceWith(...x.childNodes); }})()"
+BREAKS = {
+    "the map without its box": ("algorithms", UNWRAP.format("div.taxonomy")),
+    "a table without its box": ("algorithms/c51", UNWRAP.format(".table-wrapper:has(thead)")),
+    "a formula that cannot scroll": ("algorithms/c51", UNWRAP.format("div.formula")),
+    "a program that cannot scroll": (
+        "algorithms/c51",
+        "document.querySelector('div.highlight pre').style.overflow = 'visible'",
+    ),
+    "a paragraph": ("index", "document.querySelector('article p').style.width = '800px'"),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few pages as HTML; links to the other pages lead nowhere."""
+    out = tmp_path_factory.mktemp("pages")
+    some = "include_patterns=" + ",".join(f"{page}.md" for page in PAGES)
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-D", some, "-d", out / "trees"]
+    done = subprocess.run([*command, DOCS, out / "html"], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_as_wide_as_its_window(
+    page: str, width: int, built: Path, browser: chromium.Browser
+) -> None:
+    browser.look(width, 800)
+    browser.open((built / f"{page}.html").as_uri())
+    assert browser.too_wide() == []
+    assert not browser.errors()
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_what_is_too_wide_is_seen(what: str, built: Path, browser: chromium.Browser) -> None:
+    """The window itself does not scroll then, so that nothing else would tell."""
+    page, broken = BREAKS[what]
+    browser.look(360, 800)
+    browser.open((built / f"{page}.html").as_uri())
+    assert browser.too_wide() == []
+    browser.js(broken)
+    assert browser.too_wide() != []
+    assert browser.js("document.documentElement.scrollWidth") == 360
