@@ -178,16 +178,17 @@ def check(m: Mutant) -> str:
 def luck(stored: dict[str, Any], cache: Path, save: Callable[[], None], again: bool) -> None:
     """Run the tests that killed on right code with other seeds; `stored["luck"]` is {reseeding: those that failed}.
 
-    A reseeding that is stored, for the same tests, is not run again.
+    Of a reseeding that is stored, for the same tests, only those that failed run again.
     """
     killers = sorted({r["killed_by"] for r in stored["results"].values() if r["killed_by"]})
     if again or stored.get("killers") != killers:
         stored["killers"], stored["luck"] = killers, {}
     for k in RESEEDINGS:
-        if str(k) in stored["luck"]:
+        tests = stored["luck"].get(str(k), killers)
+        if not tests:
             continue
         failed, text, code = pytest(
-            killers, ROOT, environment(None, cache), "--reseed", str(k), "--hypothesis-seed", str(k)
+            tests, ROOT, environment(None, cache), "--reseed", str(k), "--hypothesis-seed", str(k)
         )
         print(f"reseeding {k}: {text.strip().splitlines()[-1]}", *failed, sep="\n  ", flush=True)
         if code > 1:

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,19 +32,27 @@ class Band(NamedTuple):
     """A statistic of numbers in a JSON file must lie in an interval."""
 
     file: str
-    at: list[str]  # keys from the top of the file down to a number, or to a list of them
+    at: list[str]  # keys from the top of the file down to a number, or to a list of them; "*" is each one
     statistic: str  # of the numbers: mean, median, min or max
     within: tuple[float, float]
 
     def value(self, root: Path) -> float:
         """Return the statistic; NaN, which is in no band, if the file has no such numbers."""
         try:
-            found: Any = json.loads((root / self.file).read_text())
-            for key in self.at:
-                found = found[int(key)] if isinstance(found, list) else found[key]
-            return float(STATISTICS[self.statistic](np.asarray(found, float)))
+            numbers = below(json.loads((root / self.file).read_text()), self.at)
+            return float(STATISTICS[self.statistic](np.asarray(numbers, float)))
         except (OSError, ValueError, LookupError, TypeError):
             return float("nan")
+
+
+def below(found: Any, at: list[str]) -> Any:
+    """Return what stands below keys: a number, or lists of them."""
+    if not at:
+        return found
+    key, *rest = at
+    if key == "*":
+        return [below(x, rest) for x in (found.values() if isinstance(found, dict) else found)]
+    return below(found[int(key)] if isinstance(found, list) else found[key], rest)
 
 
 class Benchmark(NamedTuple):
@@ -51,9 +60,17 @@ class Benchmark(NamedTuple):
 
     name: str
     command: str
-    writes: list[str]  # files, relative to the root of the repository
+    writes: list[str]  # files, relative to the root of the repository, or patterns of their names
     minutes: float  # on two quiet cores
     bands: list[Band]
+
+    def writes_to(self, name: str) -> bool:
+        """Say whether a file is one of those that it writes."""
+        return any(fnmatchcase(name, pattern) for pattern in self.writes)
+
+    def written(self, root: Path) -> list[str]:
+        """List the files that it writes and that stand in a copy of the repository."""
+        return sorted({str(x.relative_to(root)) for pattern in self.writes for x in root.glob(pattern)})
 
 
 def read(root: Path) -> list[Benchmark]:
@@ -74,8 +91,8 @@ def copied(root: Path, b: Benchmark, work: Path) -> Path:
     shutil.rmtree(copy, ignore_errors=True)
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=root, capture_output=True, text=True, check=True).stdout
-    for name in set(filter(None, names.split("\0"))) - set(b.writes):
-        if (root / name).is_file():
+    for name in filter(None, names.split("\0")):
+        if (root / name).is_file() and not b.writes_to(name):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, copy / name)
     begun.touch()
@@ -105,7 +122,8 @@ def regenerate(root: Path, b: Benchmark, work: Path, accept: bool) -> bool:
         copy = copied(root, b, work)
         code = execute(b, copy)
         (work / f"{b.name}.begun").unlink()  # it has ended: only a run that was killed is gone on with
-        lacking = [name for name in b.writes if not (copy / name).exists()]
+        wanted = {*b.written(root), *(name for name in b.writes if "*" not in name)}
+        lacking = sorted(wanted - {*b.written(copy)})
         if code or lacking:
             print(f"  FAILED with exit code {code}; not written: {', '.join(lacking) or 'nothing'}")
             return False
@@ -113,7 +131,7 @@ def regenerate(root: Path, b: Benchmark, work: Path, accept: bool) -> bool:
         left.touch()
         print(f"  the stored numbers stay; the new ones are in {copy}, and --accept would keep them")
         return False
-    for name in b.writes:
+    for name in b.written(copy):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(copy / name, root / name)
     left.unlink(missing_ok=True)
@@ -166,7 +184,7 @@ def main(args: list[str] | None = None, root: Path = ROOT) -> int:
     chosen = [b for b in table if not given.only or b.name in given.only]
     if given.list:
         for b in chosen:
-            print(f"{b.name:<16}{b.minutes:>6g} min   {b.command}")
+            print(f"{b.name:<32}{b.minutes:>6g} min   {b.command}")
         return 0
     if given.check:
         return 1 if [b for b in chosen if not compare(root, root, b)] else 0

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -113,4 +114,24 @@ def test_what_is_no_number_is_in_no_band(fake: Fake, text: str) -> None:
 def test_the_stored_results_lie_in_their_bands(capsys: pytest.CaptureFixture[str]) -> None:
     assert regenerate.main(["--check"]) == 0, capsys.readouterr().out
     assert regenerate.main(["--list"]) == 0
-    assert all(b.bands and all((ROOT / name).exists() for name in b.writes) for b in regenerate.read(ROOT))
+    for b in regenerate.read(ROOT):
+        there = b.written(ROOT)
+        assert b.bands, b.name
+        assert {band.file for band in b.bands} <= set(there), b.name
+        assert all(any(fnmatchcase(name, pattern) for name in there) for pattern in b.writes), b.name
+
+
+def test_a_star_among_keys_is_each_of_them() -> None:
+    rows = {"rows": [{"x": [1, 2]}, {"x": [3, 4]}], "by": {"a": 5, "b": 6}}
+    assert regenerate.below(rows, ["rows", "*", "x", "-1"]) == [2, 4]
+    assert regenerate.below(rows, ["by", "*"]) == [5, 6]
+    with pytest.raises(KeyError):
+        regenerate.below(rows, ["rows", "*", "y"])
+
+
+def test_files_are_named_by_patterns(fake: Fake) -> None:
+    table = (fake.root / "benchmarks" / "results.toml").read_text()
+    (fake.root / "benchmarks" / "results.toml").write_text(table.replace('"a.json"]', '"[a].js*"]'))
+    fake.new.write_text("[1.5]")
+    assert fake.call("--only", "a") == 0
+    assert (fake.stored("a"), fake.stored("b")) == ([1.5], [2.0])
