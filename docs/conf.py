@@ -28,6 +28,8 @@ extensions = [
     "taught",
     "references",
     "folding",
+    "narrow",
+    "diffs",
     "drawings",
     "demonstrations",
     "interactive",

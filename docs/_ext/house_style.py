@@ -141,7 +141,7 @@ class TestName(SphinxRole):
     """A test, by its file and name; a browser may break it after each underscore."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.literal("", short(self.text).replace("_", "_\u200b"))], []
+        return [nodes.literal("", short(self.text).replace("_", "_\u200b"), classes=["test"])], []
 
 
 def short(test: str) -> str:

@@ -94,6 +94,13 @@ def test_reads_without_a_network(built: Path) -> None:
 
 
 @pytest.mark.slow
+def test_no_page_says_where_it_was_built(built: Path) -> None:
+    """A difference between two files would name them by their places on this machine."""
+    assert [page.name for page in built.rglob("*.html") if str(ROOT) in page.read_text()] == []
+    assert "--- algos/vpg.py" in (built / "families.html").read_text()
+
+
+@pytest.mark.slow
 def test_the_front_page_is_light(built: Path) -> None:
     """The page and all that it loads, the pictures further down included, take less than 300 KB."""
     text = (built / "index.html").read_text()

@@ -67,6 +67,8 @@ def test_pseudocode_says_where_it_is(page: Path) -> None:
         ("demonstrations", 0),
         ("interactive", 0),
         ("front", 0),
+        ("narrow", 0),
+        ("diffs", 0),
     ],
 )
 def test_examples_of_the_extensions(monkeypatch: pytest.MonkeyPatch, extension: str, examples: int) -> None:

@@ -64,3 +64,17 @@ def test_what_is_too_wide_is_seen(what: str, built: Path, browser: chromium.Brow
     browser.js(broken)
     assert browser.too_wide() != []
     assert browser.js("document.documentElement.scrollWidth") == 360
+
+
+def test_words_and_wide_pictures_can_be_read_on_a_phone(built: Path, browser: chromium.Browser) -> None:
+    """A column of words is no column of letters, and panels side by side keep their size; both scroll."""
+    widths = "[...document.querySelectorAll('{}')].map((x) => x.clientWidth)"
+    browser.look(360, 800)
+    browser.open((built / "algorithms" / "c51.html").as_uri())
+    assert browser.too_wide() == []
+    words = browser.js(widths.format("table td.words"))
+    assert len(words) > 30
+    assert min(words) > 150
+    browser.open((built / "course" / "tree_search.html").as_uri())
+    assert browser.js(widths.format("figure.lab.drawing img")) == [620]
+    assert browser.js(widths.format("figure.lab.drawing"))[0] <= 360
