@@ -82,6 +82,7 @@ ARMS: dict[str, Callable[[str], Arm]] = {
     "sac-equal": partial(without_model, SAC, "mbpo"),
     "sac-one": partial(without_model, SAC, "mbpo", replay_ratio=1.0),
     "mve": partial(with_model, "mve"),
+    "mve-td-k": partial(with_model, "mve", td_k=True),
     "steve": partial(with_model, "steve"),
     "ddpg-equal": partial(without_model, DDPG, "mve"),
 }

@@ -134,7 +134,10 @@ class DDPG(Replaying):
     def learn(
         self, learner: Learner, key: Array, draw: Callable[[Networks, Array], Batch]
     ) -> tuple[Learner, dict[str, Array]]:
-        """Take the gradient steps of an iteration, each on a batch that `draw` makes of μ⁻ and Q⁻, and a key."""
+        """Take the gradient steps of an iteration, each on a batch that `draw` makes of μ⁻ and Q⁻, and a key.
+
+        The critic learns from all of its rows, the policy from the first `batch_size`, which are real.
+        """
         optimizer = partial(self.optimizer, env_steps=learner.env_steps)
 
         def gradient_step(carry, key):
@@ -142,7 +145,8 @@ class DDPG(Replaying):
             batch = draw(target, key)
             grads, metrics = jax.grad(self.critic_loss, has_aux=True)(critic, target, batch)
             critic, critic_state = descend(optimizer(self.lr), critic, critic_state, grads)
-            loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, batch)
+            real = jax.tree.map(lambda x: x[: self.batch_size], batch)
+            loss, grads = jax.value_and_grad(self.actor_loss)(actor, critic, real)
             actor, actor_state = descend(optimizer(self.actor_lr), actor, actor_state, grads)
             params = Networks(actor, critic)
             target = follow(target, params, self.tau)

@@ -44,7 +44,13 @@ PRESETS: dict[Pair, Preset] = {
     ("mbpo", "task:CartPoleSwingUp"): Preset(
         made(MBPO, SAC_LIKE), env_steps=6_000, result=UNMEASURED, tuned=False
     ),
-    ("mve", "gymnax:Pendulum-v1"): Preset(made(MVE, SMALL), env_steps=3_000, result=UNMEASURED, tuned=False),
+    ("mve", "gymnax:Pendulum-v1"): Preset(
+        # With td_k most seeds end with a constant action, whatever the model: see docs/algorithms/mve.md.
+        made(MVE, SMALL | {"td_k": False}),
+        env_steps=3_000,
+        result=UNMEASURED,
+        tuned=False,
+    ),
     ("mve", "task:CartPoleSwingUp"): Preset(
         made(MVE, SMALL), env_steps=6_000, result=UNMEASURED, tuned=False
     ),

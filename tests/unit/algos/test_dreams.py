@@ -11,13 +11,16 @@ import pytest
 from jax import Array
 
 from conftest import same_bits, small
-from swingup.algos import mbpo, me_trpo, mve
+from swingup import counters
+from swingup.algos import ddpg, mbpo, me_trpo, mve
 from swingup.algos.me_trpo import METRPO, Practice, accepted
 from swingup.algos.sac import SAC
 from swingup.dynamics import dreams
 from swingup.dynamics.ensemble import Raw
 from swingup.envs import make
 from swingup.errors import ConfigError
+from swingup.nets.observations import first_moments
+from swingup.optimisers import fresh
 from swingup.protocols import VecEnv
 from swingup.replay import capacity, ring
 from swingup.replay.ring import Batch
@@ -404,6 +407,26 @@ def test_mve_without_a_horizon_is_ddpg_to_the_bit() -> None:
     algo, b = small("mve", horizon=0), batch()
     none: Any = None
     assert algo.expand(none, none, b, jax.random.key(0)) is b
+
+
+def test_the_policy_learns_at_the_first_rows_alone_which_are_real() -> None:
+    """The critic stands still. Then pairs that `td_k` adds for it, some of them behind an end, move no weight of μ."""
+    algo = small("mve", lr=0.0).ddpg()
+    env = make(PENDULUM, 1)
+    nets = jax.jit(lambda: algo.networks(env, jax.random.key(1)))()
+    adam = algo.optimizer(0.0, counters.counter())
+    states = fresh(adam, nets.actor), fresh(adam, nets.critic)
+    agent = ddpg.Learner(nets, nets, states, ring.empty(env, 8), counters.counter(), first_moments(algo, env))
+    keys = jax.random.split(jax.random.key(2))
+    obs, ones = jax.random.normal(keys[0], (8, 3)), jnp.ones(8)
+    real = Batch(obs, obs[:, :1], ones, obs, ones > 0, ones, ones, jnp.arange(8))
+    more = jax.tree.map(lambda x: jnp.concatenate([x, x + x, x + x]), real)
+    one, three = (
+        jax.jit(lambda b=b: algo.learn(agent, keys[1], lambda *_: b)[0].params)() for b in (real, more)
+    )
+    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(three), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+    assert not same_bits(one.actor, nets.actor)
 
 
 def steve_by_hand(b: Batch, horizon: int, wrong: float) -> tuple[np.ndarray, np.ndarray]:
