@@ -54,7 +54,11 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
         2,
         "*No returns with and without a model are stored in this checkout yet.*",
     ),
-    "td-k": ("benchmarks/results/td-k.md", 1, "*No policies with one action are stored in this checkout yet.*"),
+    "td-k": (
+        "benchmarks/results/td-k.md",
+        1,
+        "*No policies with one action are stored in this checkout yet.*",
+    ),
     "imagined": (
         "benchmarks/results/imagined.md",
         3,
