@@ -237,7 +237,8 @@ def ppo_clip() -> Sheet:
         s.line([(x0, 30), (x0, 225)])
         s.text(x0 + 250, zero + (18 if advantage > 0 else -8), "ρ", "strong")
         for r, name in ((1 - CLIP, "1-ε"), (1.0, "1"), (1 + CLIP, "1+ε")):
-            s.line([(x0 + 115 * r, 35), (x0 + 115 * r, 220)], "dashed" if r != 1.0 else "thin")
+            ends = (35, zero) if advantage > 0 else (zero, 220)  # not through the names
+            s.line([(x0 + 115 * r, y) for y in ends], "dashed" if r != 1.0 else "thin")
             s.text(x0 + 115 * r + 10 * (r - 1) / CLIP, zero + (16 if advantage > 0 else -6), name, "small")
         s.line([place(r, r * advantage) for r in ratio], "thin")
         s.line(
@@ -348,7 +349,7 @@ def replay() -> Sheet:
     s.arrow((410, 217), (508, 200))
     s.text(455, 230, "y", "small")
     s.arrow((325, 169), (325, 193))
-    s.text(335, 186, "copied every k gradient steps", "small", "start")
+    s.text(335, 186, "every k gradient steps", "small", "start")
     s.arrow((240, 147), (75, 147), (75, 92), kind="line accent")
     s.text(150, 140, "ε-greedy actions", "small")
     return s

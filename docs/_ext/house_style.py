@@ -193,9 +193,20 @@ def to_rst(docstring: str) -> str:
             out.append(block)
         elif all(line.startswith("    ") for line in lines):
             out.append("::\n\n" + block)
+        elif in_columns(lines):
+            out.append("::\n\n" + textwrap.indent(block, "    "))
         else:
             out.append(inline(block))
     return "\n\n".join(out)
+
+
+def in_columns(lines: list[str]) -> bool:
+    """Say whether lines stand in columns, which would run together in a paragraph.
+
+    >>> in_columns(["b    blue", "red  red"]), in_columns(["One sentence.", "And another."])
+    (True, False)
+    """
+    return len(lines) > 1 and 2 * sum(bool(re.search(r"\S {2,}\S", line)) for line in lines) >= len(lines)
 
 
 def inline(text: str) -> str:

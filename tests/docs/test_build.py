@@ -167,7 +167,7 @@ def test_the_extension_translates_docstrings(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
     import house_style
 
-    assert doctest.testmod(house_style) == (0, 4)
+    assert doctest.testmod(house_style) == (0, 5)
     for page in PAGES:
         for files in re.findall(r"\{lines\}`([^`]+)`", page.read_text()):
             assert house_style.counted(files)

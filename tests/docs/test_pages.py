@@ -59,7 +59,7 @@ def test_pseudocode_says_where_it_is(page: Path) -> None:
 @pytest.mark.parametrize(
     ("extension", "examples"),
     [
-        ("house_style", 4),
+        ("house_style", 5),
         ("mathml", 2),
         ("results", 3),
         ("drawings", 1),
