@@ -12,6 +12,7 @@ from jax import Array
 from swingup.counters import around
 from swingup.distributions import noise, uniform
 from swingup.protocols import Replaying, VecEnv
+from swingup.sharing import parted, whole
 from swingup.spaces import Space, to_env, zeros
 from swingup.types import Act, Actor, Choice, Recent, Rollout, Seen
 
@@ -73,7 +74,7 @@ def collect(
         return carry, Rollout(obs, choice.action, choice.extras, step, seen.legal)
 
     policy_noise, k_env = draws(draw, env.action_space, key, num_steps, env.num_envs, hold)
-    xs = policy_noise, env.draw(k_env, num_steps)
+    xs = parted((policy_noise, env.draw(k_env, num_steps)), 1)
     # Two env steps a turn of the loop, because copying what it carries is a good part of its cost; one for planners,
     # whose search costs far more, and takes long to compile.
     loop = partial(jax.lax.scan, unroll=unroll) if env.jittable else host_scan
@@ -216,7 +217,7 @@ def minibatches(data: Any, count: int, key: Array) -> Any:
     def cut(x):
         return x.reshape(t * n, *x.shape[2:])[order].reshape(count, -1, *x.shape[2:])
 
-    return jax.tree.map(cut, data)
+    return parted(jax.tree.map(cut, whole(data)), 1)
 
 
 def permutation(key: Array, n: int) -> Array:

@@ -199,6 +199,7 @@ def assert_same_metrics(a: Path, b: Path) -> None:
         (["train", "ppo", "CartPole-v1", "--env-steps", "0"], ["env_steps must be at least 1"]),
         (["train", "ppo", "CartPole-v1", "--seeds", "0"], ["--seeds must be at least 1"]),
         (["train", "ppo", "CartPole-v1", "--seed", "-1"], ["seeds must be at least 0"]),
+        (["train", "ppo", "CartPole-v1", "--devices", "9999"], ["devices=9999 must be from 1 to"]),
         (["train", "ppo", "CartPole-v1", "--activation", "tan"], ["unknown activation 'tan'", "'tanh'"]),
         (["train", "ppo", "CartPole-v1", "--out", "/dev/null/x"], ["cannot write /dev/null/x"]),
         (["resume", "nowhere"], ["nowhere is not a run directory"]),

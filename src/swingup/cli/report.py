@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 
-def resume(out: Path) -> str:
+def resume(out: Path, devices: int | None = None) -> str:
     """Return the command that goes on with a run."""
-    return shlex.join(["swingup", "resume", str(out)])
+    return shlex.join(["swingup", "resume", str(out), *(["--devices", str(devices)] if devices else [])])
 
 
-def header(e: Any, out: Path, known: Any, human: TextIO) -> None:
+def header(e: Any, out: Path, known: Any, human: TextIO, devices: int | None = None) -> None:
     """Print device, seeds, run directory, and the settings that differ from the algorithm's defaults."""
     import jax
 
@@ -20,7 +20,9 @@ def header(e: Any, out: Path, known: Any, human: TextIO) -> None:
     first, last = e.seeds[0], e.seeds[-1]
     differing = "   ".join(f"{n}={v}" for n, v in changed(e.algo).items())
     source = known.about if e.algo == known.algo else f"changed from {known.about}"
-    print(f"device      {device.device_kind} ({device.platform})", file=human)
+    what = "environments" if len(e.seeds) % (devices or 1) else "seeds"
+    sharing = f", {devices} of them share the {what}" if (devices or 1) > 1 else ""
+    print(f"device      {device.device_kind} ({device.platform}){sharing}", file=human)
     print(f"seeds       {first}" + (f" to {last}" if last > first else ""), file=human)
     print(f"directory   {out}", file=human)
     print(f"settings    {source}" + (f"\n            {differing}" if differing else ""), file=human)

@@ -33,6 +33,9 @@ class TrainOptions:
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
     eval_limit: int | None = None  # env steps after which evaluations cut an episode; default: at its end
     track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
+    devices: int | None = (
+        None  # that share the seeds, or the environments; default: those that can share the seeds
+    )
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
@@ -59,7 +62,7 @@ def train(args: list[str]) -> int:
     options, settings = _train_options(algo, env_id, known, flags)
     if options.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {options.seeds}")
-    machine.set_up(settings, options.seeds)
+    machine.set_up(settings, options.seeds, machine.granted(options.devices))
     from swingup.runs import experiment, session
     from swingup.runs.block import Block
     from swingup.training.callbacks import Console
@@ -80,9 +83,10 @@ def train(args: list[str]) -> int:
     out = experiment.prepare(options.out or new_directory(algo, env_id))
     if options.play:
         _can_play(e, out)
-    report.header(e, out, known, human)
-    (ended,) = session.execute(Block((e,)), [out], out, console=Console(human), signals=True, track=chosen)
-    return _report(ended, out, options.play, options.json, human)
+    report.header(e, out, known, human, options.devices)
+    how: dict[str, Any] = {"console": Console(human), "signals": True, "track": chosen}
+    (ended,) = session.execute(Block((e,)), [out], out, devices=options.devices, **how)
+    return _report(ended, out, options, human)
 
 
 def named(args: list[str], options: type) -> tuple[str | None, list[str]]:
@@ -130,6 +134,9 @@ class ResumeOptions:
     run: tyro.conf.Positional[Path]  # the run directory
     env_steps: int | None = None  # train to this many env steps per seed; default: as the run was meant to
     track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
+    devices: int | None = (
+        None  # as for train; with another number than before, sums may be rounded differently
+    )
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
@@ -153,7 +160,7 @@ def resume(args: list[str]) -> int:
     e = experiment.read_config(options.run)
     chosen = trackers(options.track, options.run)
     human = sys.stderr if options.json else sys.stdout
-    machine.set_up(e.algo, len(e.seeds))
+    machine.set_up(e.algo, len(e.seeds), machine.granted(options.devices))
     if options.play:
         _can_play(e, options.run)
     print(f"swingup {swingup.__version__}   resuming {options.run} ({e.env_name})", file=human, flush=True)
@@ -161,8 +168,8 @@ def resume(args: list[str]) -> int:
     path = files.home(options.run)
     e, saved = runs.continued(path, env_steps=options.env_steps)
     how = {"console": Console(human), "signals": True, "track": chosen}
-    (ended,) = session.execute(Block((e,)), [path], path, saved=saved, **how)
-    return _report(ended, options.run, options.play, options.json, human)
+    (ended,) = session.execute(Block((e,)), [path], path, saved=saved, devices=options.devices, **how)
+    return _report(ended, options.run, options, human)
 
 
 def _can_play(e: Any, out: Path) -> None:
@@ -172,14 +179,14 @@ def _can_play(e: Any, out: Path) -> None:
     playback.check(e, out / "agent.gif")
 
 
-def _report(ended: Any, out: Path, play: bool, as_json: bool, human: TextIO) -> int:
+def _report(ended: Any, out: Path, options: TrainOptions | ResumeOptions, human: TextIO) -> int:
     """Tell what came of a session, and return the exit code. Raises the error of one that diverged or failed."""
     from swingup import runs
 
     outcome = ended.outcome
     if outcome.kind in ("stopped", "failed") and outcome.saved is not None:
         print(
-            f"\nsaved at {outcome.saved:,} env steps; continue with: {report.resume(out)}",
+            f"\nsaved at {outcome.saved:,} env steps; continue with: {report.resume(out, options.devices)}",
             file=human,
             flush=True,
         )
@@ -187,11 +194,11 @@ def _report(ended: Any, out: Path, play: bool, as_json: bool, human: TextIO) -> 
         return 128 + outcome.signum
     run = runs.finished(ended)
     report.report(run, out, human)
-    if play:
+    if options.play:
         from swingup.play.playback import animate
 
         print(f"wrote {out / 'agent.gif'} ({animate(run, out / 'agent.gif')})", file=human)
-    if as_json:
+    if options.json:
         print(json.dumps(run.result), flush=True)
     return 0
 

@@ -59,8 +59,11 @@ def check_settings(algo: Replaying) -> None:
         )
 
 
-def check_room(algo: Algorithm, env: VecEnv, seeds: int) -> None:
-    """Raise `ConfigError` if the replays of all seeds do not fit, with what would; or lack goals for hindsight."""
+def check_room(algo: Algorithm, env: VecEnv, seeds: int, copies: int = 1) -> None:
+    """Raise `ConfigError` if the replays of all seeds do not fit, with what would; or lack goals for hindsight.
+
+    `copies` says how many of each this machine's memory holds.
+    """
     if not algo.replay_size:
         return
     goals = env.observation_space.goal and env.goal_reward
@@ -70,13 +73,14 @@ def check_room(algo: Algorithm, env: VecEnv, seeds: int) -> None:
             f"observations with `Box.goal`, and `goal_reward`. {env.name} has not; try task:BitFlip or "
             "envpool:FetchReach-v4"
         )
-    one, free = replay_bytes(algo, env), free_bytes()
+    one, free = copies * replay_bytes(algo, env), free_bytes()
     if free is None or one * seeds <= SHARE * free:
         return
     fits = int(0.999 * algo.replay_size * SHARE * free / (one * seeds))
     fewer = int(SHARE * free / one)
     raise ConfigError(
-        f"replay_size={algo.replay_size:,} takes {one / GIB:.2f} GiB for each of {seeds} seed(s), "
+        f"replay_size={algo.replay_size:,} takes {one / GIB:.2f} GiB for each of {seeds} seed(s)"
+        f"{f' with a copy for each of {copies} devices' if copies > 1 else ''}, "
         f"{one * seeds / GIB:.1f} GiB in all, and {free / GIB:.1f} GiB are free. What fits: "
         f"--replay-size {fits}" + (f", or {fewer} seed(s)" if 0 < fewer < seeds else "")
     )

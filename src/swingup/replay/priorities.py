@@ -15,6 +15,7 @@ from jax import Array
 from swingup.protocols import VecEnv
 from swingup.replay import ring
 from swingup.replay.ring import Batch, Ring
+from swingup.sharing import parted
 
 WIDTH = 32
 
@@ -77,7 +78,7 @@ class Priorities(NamedTuple):
     def sample(self, replay: Ring, key: Array, algo: Drawing) -> Batch:
         """Draw a batch by priority; its importance weights are in the weights of the loss."""
         index = draw(self, key, algo.batch_size)
-        b = ring.take(replay, index, algo.gamma, algo.n_step)
+        b = parted(ring.take(replay, index, algo.gamma, algo.n_step))
         size = replay.size * replay.words.shape[1]
         return b._replace(weight=b.weight * weights(self, index, size, algo.beta))
 

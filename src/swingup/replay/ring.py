@@ -24,6 +24,7 @@ from swingup.replay import hindsight
 from swingup.replay.packing import pack, unpack, width_of
 from swingup.replay.transitions import Batch, Row
 from swingup.returns import n_step_sum
+from swingup.sharing import parted, whole
 from swingup.spaces import choices, drawn, is_image, zeros
 from swingup.types import Rollout
 
@@ -108,6 +109,7 @@ def empty(env: VecEnv, capacity: int, num_envs: int | None = None) -> Ring:
 
 def add(ring: Ring, rollout: Rollout) -> Ring:
     """Write a rollout [T, N] over the oldest rows. T must not exceed the ring's rows."""
+    rollout = whole(rollout)
     step, (rows, n, _) = rollout.step, ring.words.shape
     t = step.reward.shape[0]
     at = (ring.pushed + jnp.arange(t)) % rows
@@ -227,9 +229,9 @@ def everything(ring: Ring) -> tuple[Batch, Array]:
 def sample(ring: Ring, key: Array, count: int, gamma: Any, n_step: int = 1, goals: int = 0) -> Batch:
     """Draw `count` transitions, uniformly; with `goals` k, k of k + 1 of them get goals of hindsight."""
     if not goals:
-        return take(ring, draw(ring, key, count), gamma, n_step)
+        return parted(take(ring, draw(ring, key, count), gamma, n_step))
     k_draw, k_goal = jax.random.split(key)
-    return hindsight.relabel(ring, take(ring, draw(ring, k_draw, count), gamma), k_goal, goals)
+    return parted(hindsight.relabel(ring, take(ring, draw(ring, k_draw, count), gamma), k_goal, goals))
 
 
 def normalised(batch: Batch, moments: Moments | Off) -> Batch:

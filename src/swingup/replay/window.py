@@ -13,6 +13,7 @@ from jax import Array
 
 from swingup.counters import around
 from swingup.envs.games import Game
+from swingup.sharing import parted, whole
 from swingup.spaces import Box, Discrete, zeros
 
 
@@ -70,7 +71,7 @@ def window(game: Game, games: int, positions: int) -> Window:
 
 def add(ring: Window, new: Position) -> Window:
     """Write positions [T, N] over the oldest rows. T must not exceed the rows of the ring."""
-    capacity = len(ring.rows.player)
+    new, capacity = whole(new), len(ring.rows.player)
     steps = len(new.player)
     at = (ring.pushed + jnp.arange(steps)) % capacity
     rows = jax.tree.map(lambda old, x: old.at[at].set(x), ring.rows, new)
@@ -128,7 +129,7 @@ def sample(ring: Window, z: Array, known: Array, key: Array, size: int) -> Sampl
     games = ring.rows.player.shape[1]
     at = jax.random.randint(k_row, (size,), 0, filled(ring)), jax.random.randint(k_game, (size,), 0, games)
     some = jax.tree.map(lambda x: x[at], ring.rows)
-    return Sample(some.obs, some.legal, some.policy, some.value, z[at], known[at] & some.guided)
+    return parted(Sample(some.obs, some.legal, some.policy, some.value, z[at], known[at] & some.guided))
 
 
 def turned(batch: Sample, symmetries: tuple, key: Array) -> Sample:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swingup import files, protocols
+from swingup import files
 from swingup.errors import ConfigError
 from swingup.presets import DEFAULT_ENV_STEPS, defaults
 from swingup.protocols import Algorithm
@@ -27,7 +27,7 @@ from swingup.runs.evaluation import Episodes, evaluator
 from swingup.runs.experiment import EPISODES, Experiment, misnamed, prepare, read_config, seeds_of
 from swingup.runs.log import read_rows, to_csv
 from swingup.runs.outcome import Outcome
-from swingup.runs.record import Saved, restore
+from swingup.runs.record import continued, restore
 from swingup.runs.session import Broken, Trained
 from swingup.spaces import Space, to_env
 from swingup.tracking import Trackers, trackers
@@ -149,6 +149,7 @@ def train(
     eval_limit: int | None = None,
     callbacks: Callbacks = (),
     track: Trackers = (),
+    devices: int | None = None,
     **unknown: Any,
 ) -> Run:
     """Train and evaluate: every seed is a row of one compiled program.
@@ -165,6 +166,7 @@ def train(
         eval_interval          iterations between two evaluations; 0: only at the end
         eval_limit             env steps after which an evaluation cuts an episode; None: never
         callbacks, track       functions of a `Progress`, see `swingup.training.own`; trackers, see `swingup.tracking`
+        devices                how many share the seeds, or the environments of each; None: all that can share the seeds
 
     A float setting may be an array with one value per seed. Raises `ConfigError` for wrong settings and `OutputError`
     for a directory that holds a run, before anything is trained; `EnvironmentFault` and `NonFiniteError` later.
@@ -178,7 +180,7 @@ def train(
     experiment = Experiment(algo, env, budget, seeds_of(seeds), episodes, *intervals)
     chosen = trackers(track, None if out is None else Path(out))
     path, shown = None if out is None else prepare(Path(out)), console() if verbose else None
-    return execute(experiment, path, console=shown, track=chosen, callbacks=callbacks)
+    return execute(experiment, path, console=shown, track=chosen, callbacks=callbacks, devices=devices)
 
 
 def resume(
@@ -188,6 +190,7 @@ def resume(
     env: Any = None,
     callbacks: Callbacks = (),
     track: Trackers = (),
+    devices: int | None = None,
 ) -> Run:
     """Continue a run from its newest checkpoint.
 
@@ -195,28 +198,14 @@ def resume(
         env_steps           per seed and in all; by default as it was meant to
         env                 the environment, if it was an object of yours and not an id
         callbacks, track    as for `train`: a run does not remember those that it was begun with
+        devices             as for `train`, not remembered either; another number may round sums differently
 
     Raises what `load` and `train` raise, and `ConfigError` if it has trained longer than that.
     """
     path = files.home(path)
     e, saved = continued(path, env_steps=env_steps, env=env)
-    return execute(e, path, saved=saved, track=trackers(track, path), callbacks=callbacks)
-
-
-def continued(path: Path, *, env_steps: int | None = None, env: Any = None) -> tuple[Experiment, Saved]:
-    """Return a run, with `env_steps` per seed if given, and what was saved. Raises `ConfigError` if it did more."""
-    experiment = read_config(path, env)
-    if env_steps is not None:
-        # The intervals stay what they were: a longer run must log at the same points.
-        intervals = {"log_interval": experiment.log_every, "checkpoint_interval": experiment.checkpoint_every}
-        experiment = dataclasses.replace(experiment, env_steps=env_steps, **intervals)
-    saved = restore(experiment, path)
-    if saved.iteration > experiment.iterations:
-        trained = protocols.env_steps(experiment.algo, saved.iteration)
-        raise ConfigError(f"{path} has trained {trained:,} env steps already; ask for more than that")
-    if len(saved.diverged) == len(experiment.seeds):
-        raise ConfigError(f"every seed of {path} has diverged: nothing is left to train on")
-    return experiment, saved
+    how: dict[str, Any] = {"track": trackers(track, path), "callbacks": callbacks, "devices": devices}
+    return execute(e, path, saved=saved, **how)
 
 
 def load(path: str | Path, *, env: Any = None) -> Run:

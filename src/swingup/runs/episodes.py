@@ -29,6 +29,7 @@ def on_host(
     learner: Any,
     keys: Array,
     *,
+    devices: int | None = None,
     limit: int | None = None,
     greedy: bool = True,
     watch: Watch = lambda env_steps, running: None,
@@ -41,7 +42,7 @@ def on_host(
     seeds = len(keys)
     per_seed = env.num_envs // seeds if env.stateful else env.num_envs
     all_, learner = rows(env, seeds, per_seed), algo.acting(learner)
-    act = parallel.over_seeds(algo, parallel.mesh_of(seeds), partial(host_loop.act_in, env))
+    act = parallel.over_seeds(algo, parallel.mesh_of_seeds(seeds, devices), partial(host_loop.act_in, env))
     k_reset, k_run = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
     @jax.jit
@@ -76,12 +77,13 @@ def on_device(
     learner: Any,
     keys: Array,
     *,
+    devices: int | None = None,
     limit: int | None = None,
     greedy: bool = True,
     watch: Watch = lambda env_steps, running: None,
 ) -> tuple[np.ndarray, ...]:
     """Do what `on_host` does for environments that can be compiled, in slices between which `watch` is called."""
-    mesh, most = parallel.mesh_of(len(keys)), 2**31 - 1 if limit is None else limit
+    mesh, most = parallel.mesh_of_seeds(len(keys), devices), 2**31 - 1 if limit is None else limit
     keys, playing = _first(algo, keys, env=env, mesh=mesh)
     until, n = 0, 1000
     while True:

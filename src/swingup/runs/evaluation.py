@@ -46,11 +46,16 @@ class Episodes(NamedTuple):
 
 
 class Evaluator:
-    """An evaluator has the environments to evaluate an experiment in; `size` of them for each seed on the host."""
+    """An evaluator has the environments to evaluate an experiment in; `size` of them for each seed on the host.
 
-    def __init__(self, experiment: Trainable, env: VecEnv, size: int, stack: ExitStack):
+    `devices` is how many may share the seeds.
+    """
+
+    def __init__(
+        self, experiment: Trainable, env: VecEnv, size: int, stack: ExitStack, devices: int | None = None
+    ):
         self.experiment, self.algo, self.size = experiment, experiment.resolved(), size
-        self._envs, self._stack = {size: env}, stack
+        self._envs, self._stack, self.devices = {size: env}, stack, devices
 
     def play(
         self,
@@ -76,8 +81,10 @@ class Evaluator:
         if not live.size:
             nothing = np.zeros((len(keys), episodes))
             return Episodes(np.full_like(nothing, np.nan), nothing.astype(np.int32), nothing > 0)
-        learner = _living(self.algo.acting(state.learner), live, len(keys))
-        one = partial(on_device if env.jittable else on_host, self.algo, env, learner)
+        learner = _living(parallel.alone(self.algo.acting(state.learner)), live, len(keys))
+        learner = parallel.place(learner, parallel.mesh_of_seeds(len(keys), self.devices))
+        play = on_device if env.jittable else on_host
+        one = partial(play, self.algo, env, learner, devices=self.devices)
         size = self.size if env.stateful else env.num_envs
         rounds = [
             one(_folded(keys, i), limit=limit, greedy=greedy, watch=_Watch(limit, pause))
@@ -119,11 +126,13 @@ def _living(learner: Any, live: np.ndarray, seeds: int) -> Any:
         return learner
     rows = np.full(seeds, live[0])
     rows[live] = live
-    return parallel.place(jax.tree.map(lambda x: x[rows], learner), parallel.mesh_of(seeds))
+    return jax.tree.map(lambda x: x[rows], learner)
 
 
 @contextmanager
-def evaluator(experiment: Trainable, training: VecEnv | None = None) -> Iterator[Evaluator]:
+def evaluator(
+    experiment: Trainable, training: VecEnv | None = None, devices: int | None = None
+) -> Iterator[Evaluator]:
     """Make an `Evaluator` whose environments are closed at the end.
 
     Where no others can be had than those of `training`, they serve, unless training still needs them: then
@@ -139,7 +148,7 @@ def evaluator(experiment: Trainable, training: VecEnv | None = None) -> Iterator
             if training is None or experiment.eval_interval:
                 raise
             env, size = training, experiment.algo.num_envs
-        yield Evaluator(experiment, env, size, stack)
+        yield Evaluator(experiment, env, size, stack, devices)
 
 
 def evaluation_size(experiment: Trainable, episodes: int) -> int:

@@ -154,10 +154,12 @@ ELSEWHERE = {
     "progress_bar": "verbose",
     "callback": "callbacks",
     "logger": "track",
+    "num_devices": "devices",
+    "n_devices": "devices",
 }  # other libraries' names of what `swingup.train` takes
 OPTIONS = (
     *("env_steps", "seeds", "out", "episodes", "verbose"),
-    *("log_interval", "checkpoint_interval", "eval_interval", "eval_limit", "callbacks", "track"),
+    *("log_interval", "checkpoint_interval", "eval_interval", "eval_limit", "callbacks", "track", "devices"),
 )
 
 

@@ -1,6 +1,7 @@
 """A record is what is written of a block of runs while it is trained, and what a later session goes on from."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,12 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from swingup import protocols
 from swingup.errors import ConfigError, EnvironmentFault, NonFinite, NonFiniteError
 from swingup.protocols import env_steps
 from swingup.replay import ring
 from swingup.runs import checkpoint, outcome, outline
 from swingup.runs.block import Block, Trainable
-from swingup.runs.experiment import Experiment, versions, write_config
+from swingup.runs.experiment import Experiment, read_config, versions, write_config
 from swingup.runs.log import CSVLog, Logs, read_rows
 from swingup.runs.outcome import Outcome
 from swingup.training import driver
@@ -202,6 +204,22 @@ def save_state(
     if diverged:
         meta["diverged"] = [[str(error), *error.where] for error in diverged.values()]
     checkpoint.save(path / "checkpoints", state, step=iteration, meta=meta, extra=window)
+
+
+def continued(path: Path, *, env_steps: int | None = None, env: Any = None) -> tuple[Experiment, Saved]:
+    """Return a run, with `env_steps` per seed if given, and what was saved. Raises `ConfigError` if it did more."""
+    experiment = read_config(path, env)
+    if env_steps is not None:
+        # The intervals stay what they were: a longer run must log at the same points.
+        intervals = {"log_interval": experiment.log_every, "checkpoint_interval": experiment.checkpoint_every}
+        experiment = dataclasses.replace(experiment, env_steps=env_steps, **intervals)
+    saved = restore(experiment, path)
+    if saved.iteration > experiment.iterations:
+        trained = protocols.env_steps(experiment.algo, saved.iteration)
+        raise ConfigError(f"{path} has trained {trained:,} env steps already; ask for more than that")
+    if len(saved.diverged) == len(experiment.seeds):
+        raise ConfigError(f"every seed of {path} has diverged: nothing is left to train on")
+    return experiment, saved
 
 
 def restore(experiment: Trainable, path: Path) -> Saved:

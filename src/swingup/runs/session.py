@@ -24,7 +24,7 @@ from swingup.runs.record import Ending, Record, Saved
 from swingup.runs.result import results
 from swingup.tracking import Tracker
 from swingup.tracking.feed import Feeds
-from swingup.training import driver, own
+from swingup.training import driver, own, parallel
 from swingup.training.callbacks import Checkpoint, Evaluate, StopOnSignal, Stopped
 from swingup.training.own import Halt, Own, StopTraining
 from swingup.types import State
@@ -88,6 +88,7 @@ def execute(
     tolerant: bool = False,
     track: Sequence[Tracker] = (),
     callbacks: own.Callbacks = (),
+    devices: int | None = None,
 ) -> list[Trained | Broken]:
     """Train a block from what was saved, or from the beginning; evaluate; write what came of each run.
 
@@ -98,6 +99,7 @@ def execute(
         tolerant    a row that diverges is marked, and the others go on; else it ends all
         track       trackers of a block of one run
         callbacks   the user's, which see all rows
+        devices     how many share the seeds or the environments; None: as many as can share the seeds
 
     What can fail is tried before training: the directories are locked and claimed, all environments are opened. They
     are closed whatever happens. How training ends is an outcome, not an exception: also where something is not
@@ -108,21 +110,23 @@ def execute(
         raise ConfigError("trackers show one run: send those of a grid with swingup track RUN --to X")
     record = Record(block, paths, home, saved, tolerant)
     with Feeds(track) as feeds:
-        return _session(record, saved, Watching(feeds, Own(callbacks), console, signals))
+        return _session(record, saved, Watching(feeds, Own(callbacks), console, signals), devices)
 
 
-def _session(record: Record, saved: Saved | None, watching: Watching) -> list[Trained | Broken]:
+def _session(
+    record: Record, saved: Saved | None, watching: Watching, devices: int | None
+) -> list[Trained | Broken]:
     with ExitStack() as stack:
-        env, judge = _open(record, stack)
+        env, judge = _open(record, stack, devices)
         record.claim(saved, watching.own.columns)
         stop = StopOnSignal(record.save)
         try:
-            state = _begin(record, env, saved)
+            state = _begin(record, env, saved, devices)
             if watching.signals:
                 stack.enter_context(stop)
             about = introduce(record.block.experiments[0], record.paths[0], time.time() - record.seconds)
             watching.feeds.begin(about, record.log.logs[0].rows)
-            state = _train(record, env, state, _callbacks(record, judge, watching, stop))
+            state = _train(record, env, state, _callbacks(record, judge, watching, stop), devices)
             found = results(record, judge, state, stop.check)
         except (Stopped, NonFiniteError, EnvironmentFault) as error:
             if isinstance(error, EnvironmentFault):
@@ -151,22 +155,28 @@ def _trained(record: Record, state: State, found: list[dict[str, Any]]) -> list[
     ]
 
 
-def _open(record: Record, stack: ExitStack) -> tuple[VecEnv, Evaluator]:
-    """Lock the directories, and open the environments to train in and to evaluate in, until the stack is closed."""
+def _open(record: Record, stack: ExitStack, devices: int | None) -> tuple[VecEnv, Evaluator]:
+    """Lock the directories, and open the environments to train in and to evaluate in, until the stack is closed.
+
+    Raises `ConfigError` if a run that goes on is to share what it cannot; of a new one `_begin` does, which gives its
+    directory back.
+    """
     e = record.block
     for path in sorted({path for path in (*record.paths, record.home) if path}):
         stack.enter_context(claims.locked(path))
     count = e.algo.num_envs * (len(e.seeds) if seeds_apart(e.env) else 1)
     env = stack.enter_context(opened(e.env, count))
-    return env, stack.enter_context(evaluator(e, training=env))
+    if record.saved is not None:
+        parallel.shared(e.algo, env, len(e.seeds), devices)
+    return env, stack.enter_context(evaluator(e, training=env, devices=devices))
 
 
-def _begin(record: Record, env: VecEnv, saved: Saved | None) -> State:
+def _begin(record: Record, env: VecEnv, saved: Saved | None, devices: int | None) -> State:
     """Make the state to train from, and reset the environments."""
     e = record.block
     if saved:
         return driver.restart(env, saved.state, e.seeds, record.done)
-    return driver.begin(e.resolved(), env, e.seeds, record.clock)
+    return driver.begin(e.resolved(), env, e.seeds, record.clock, devices)
 
 
 def _callbacks(record: Record, judge: Evaluator, watching: Watching, stop: StopOnSignal) -> Callbacks:
@@ -189,7 +199,7 @@ def _callbacks(record: Record, judge: Evaluator, watching: Watching, stop: StopO
     )
 
 
-def _train(record: Record, env: VecEnv, state: State, callbacks: Callbacks) -> State:
+def _train(record: Record, env: VecEnv, state: State, callbacks: Callbacks, devices: int | None) -> State:
     """Train the iterations that are left, or until a callback stops it."""
     e, theirs = record.block, callbacks.own
     try:
@@ -202,6 +212,7 @@ def _train(record: Record, env: VecEnv, state: State, callbacks: Callbacks) -> S
             every=[k for k in (record.home and e.checkpoint_every, e.eval_interval, *theirs.intervals) if k],
             callbacks=callbacks.present(),
             settings=theirs.settings if theirs.schedules else None,
+            devices=devices,
             clock=record.clock,
             diverged=record.mark,
         )

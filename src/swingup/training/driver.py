@@ -23,10 +23,10 @@ from swingup.errors import EnvironmentFault, NonFiniteError
 from swingup.protocols import Algorithm, Replaying, VecEnv, env_steps
 from swingup.replay import capacity, ring
 from swingup.rollout import nonfinite
+from swingup.training import parallel
 from swingup.training.clock import Clock
 from swingup.training.finite import faults, stop
-from swingup.training.host_loop import Loop
-from swingup.training.parallel import axes, kept, mesh_of, over_seeds, part, place, place_shapes, shard
+from swingup.training.host_loop import Loop, changed
 from swingup.training.warmup import warm_up
 from swingup.types import State
 
@@ -66,7 +66,7 @@ def _root_keys(seeds: Array, purpose: Array) -> Array:
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), purpose))(seeds)
 
 
-def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int], devices: int | None = None) -> State:
     """Return the training states of all seeds, stacked along a leading axis [S].
 
     A stateful environment is not touched, so this is traceable and gives shapes by `jax.eval_shape`; `begin` also
@@ -74,15 +74,18 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
     the algorithm plays alone.
     """
     check_players(algo, env)
-    capacity.check_room(algo, env, len(seeds))
+    mesh = parallel.shared(algo, env, len(seeds), devices)
+    capacity.check_room(algo, env, len(seeds), parallel.copies(mesh))
     keys = root_keys(seeds, "train")
     if env.stateful:
-        one = partial(_init_one, part(env, 0, len(seeds)))  # whose spaces and size are those of every seed
-        return over_seeds(algo, mesh_of(len(seeds)), one)(algo, keys)
+        view = parallel.part(env, 0, len(seeds))  # whose spaces and size are those of every seed
+        return parallel.over_seeds(algo, mesh, partial(_init_one, view))(algo, keys)
     return _init(algo, keys, env.traceable())
 
 
-def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | None = None) -> State:
+def begin(
+    algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | None = None, devices: int | None = None
+) -> State:
     """Return what `run` starts from: `init`, environments that are reset, replays that hold their warm-up.
 
     On the device, another core compiles meanwhile the chunk that `run` needs. The clock learns what was compiling and
@@ -91,28 +94,30 @@ def begin(algo: Algorithm, env: VecEnv, seeds: Sequence[int], clock: Clock | Non
     clock = clock or Clock()
     with clock.compiling:
         if env.jittable:
-            return _begin_on_device(algo, env, seeds)
+            return _begin_on_device(algo, env, seeds, devices)
         if not env.stateful:
-            return init(algo, env, seeds)
+            return init(algo, env, seeds, devices)
         obs = _first(env, seeds, 0)  # before `init`: only then it can be told whether actions are forbidden
-        state = jax.block_until_ready(init(algo, env, seeds))
+        state = jax.block_until_ready(init(algo, env, seeds, devices))
         state = state._replace(actor=state.actor._replace(obs=obs))
     if not env_steps(algo, 0):
         return state
     try:
-        return warm_up(cast(Replaying, algo), env, state, root_keys(seeds, "warm-up"), clock)
+        mesh = parallel.shared(algo, env, len(seeds), devices)
+        return warm_up(cast(Replaying, algo), env, state, root_keys(seeds, "warm-up"), clock, mesh)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "stopped in the warm-up: nothing was learnt yet, so nothing is saved"
         ) from None
 
 
-def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int]) -> State:
+def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int], devices: int | None) -> State:
     """Call `init`; meanwhile, on another core, compile from shapes alone the chunk that `run` needs."""
-    shapes = jax.eval_shape(lambda: init(algo, env, seeds))
+    mesh = parallel.shared(algo, env, len(seeds), devices)
+    shapes = jax.eval_shape(lambda: init(algo, env, seeds, devices))
     with ThreadPoolExecutor(1) as pool:
-        state = pool.submit(init, algo, env, seeds)
-        program(algo, env, place_shapes(shapes, mesh_of(len(seeds))), CHUNK)
+        state = pool.submit(init, algo, env, seeds, devices)
+        program(algo, env, parallel.place_shapes(shapes, mesh), CHUNK, mesh)
         return jax.block_until_ready(state.result())
 
 
@@ -129,14 +134,14 @@ def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State
 
 def _first(env: VecEnv, seeds: Sequence[int], done: int) -> np.ndarray:
     """Reset the environments of all seeds, which are stateful: the first observations [S, N, ...]."""
-    parts = [part(env, i, len(seeds)) for i in range(len(seeds))]
+    parts = [parallel.part(env, i, len(seeds)) for i in range(len(seeds))]
     keys = root_keys(seeds, f"environments from iteration {done}")
     return np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
 
 
 @partial(jax.jit, static_argnames="env")
 def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
-    return jax.vmap(partial(_init_one, env), in_axes=(axes(algo), 0))(algo, keys)
+    return jax.vmap(partial(_init_one, env), in_axes=(parallel.axes(algo), 0))(algo, keys)
 
 
 def _init_one(env: VecEnv, algo: Algorithm, key: Array) -> State:
@@ -154,6 +159,7 @@ def run(
     every: Sequence[int] = (),
     callbacks: Sequence[Callback] = (),
     settings: Callable[[Algorithm, int], Algorithm] | None = None,
+    devices: int | None = None,
     clock: Clock | None = None,
     diverged: Callable[[NonFiniteError], None] = stop,
 ) -> State:
@@ -162,17 +168,16 @@ def run(
     Callbacks run at each multiple of the numbers in `every`, whatever `done` is, so that a resumed run does the same;
     and in between after `chunk` iterations or about a second. They may raise. `settings(algo, done)` may change floats
     of the next chunk. `diverged` is called with the error of each row that is not finite: it raises, or the others go
-    on as they would have. Raises an environment's `EnvironmentFault` once callbacks have seen what was complete.
+    on as they would have. `devices` are for `parallel.shared`. Raises an environment's `EnvironmentFault` after them.
     """
-    clock = clock or Clock()
-    before = clock.run_seconds
-    state = place(state, mesh_of(len(jax.tree.leaves(state)[0])))
+    clock, mesh = clock or Clock(), parallel.shared(algo, env, len(jax.tree.leaves(state)[0]), devices)
+    state = parallel.place(state, mesh)
     with clock.compiling:
         if env.jittable:
-            advance = partial(kept(program(algo, env, state, chunk), mesh_of(len(state.key))), algo)
+            advance = partial(parallel.kept(program(algo, env, state, chunk, mesh), mesh), algo)
         else:
-            advance = Loop(algo, env, state, clock)
-    n, first, progress = 1, done, None
+            advance = Loop(algo, env, state, clock, mesh)
+    n, first, before, progress = 1, done, clock.run_seconds, None
     fault: EnvironmentFault | None = None
     while done < iterations:
         n = min(n, iterations - done, chunk, *(k - done % k for k in every))
@@ -193,22 +198,18 @@ def run(
         if fault:
             fault.progress = progress and progress._replace(state=state)
             raise fault
-        n = max(1, int(SLICE_SECONDS * (done - first) / (clock.run_seconds - before)))
+        n = parallel.agreed(max(1, int(SLICE_SECONDS * (done - first) / (clock.run_seconds - before))))
     return state
 
 
-def changed(advance: Any, algo: Algorithm) -> tuple[Algorithm, Any]:
-    """Return the settings, and what advances with them: they differ in the values of floats alone."""
-    return algo, advance.using(algo) if isinstance(advance, Loop) else partial(advance.func, algo)
-
-
-def program(algo: Algorithm, env: VecEnv, state: State, chunk: int) -> Callable[..., tuple[State, Any]]:
+def program(
+    algo: Algorithm, env: VecEnv, state: State, chunk: int, mesh: Mesh | None = None
+) -> Callable[..., tuple[State, Any]]:
     """Return the compiled program of a chunk, `(algo, state, n) -> (state, metrics)`.
 
     `state` [S] is as `place` gives it, or the shapes of that. JAX keeps what it has compiled: a second call for states
     of the same form returns at once.
     """
-    mesh = mesh_of(len(state.key))
     return _device_chunk.lower(algo, state, jnp.int32(0), env=env, chunk=chunk, mesh=mesh).compile()
 
 
@@ -223,11 +224,12 @@ def _device_chunk(
     """
 
     def loop(algo: Algorithm, state: State, n: Array):
-        step = jax.vmap(lambda algo, state: algo.step(env, state), in_axes=(axes(algo), 0))
+        step = jax.vmap(lambda algo, state: algo.step(env, state), in_axes=(parallel.axes(algo), 0))
 
         def body(i, carry):
             state, log = carry
             state, metrics = step(algo, state)
+            state = parallel.pinned(state, mesh)
             return state, {name: log[name].at[:, i].set(x) for name, x in metrics.items()}
 
         shapes = jax.eval_shape(step, algo, state)[1]
@@ -242,4 +244,4 @@ def _device_chunk(
         )
         return state, log
 
-    return shard(loop, algo, mesh, shared=1)(algo, state, n)
+    return parallel.shard(loop, algo, mesh, shared=1)(algo, state, n)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from swingup.errors import EnvironmentFault
 from swingup.protocols import Algorithm, VecEnv
@@ -19,7 +20,7 @@ from swingup.replay.frames import newest, restore
 from swingup.rollout import carry_on, draws, episode_stats, keys, nonfinite, record
 from swingup.spaces import to_env
 from swingup.training.clock import Clock
-from swingup.training.parallel import mesh_of, over_seeds
+from swingup.training.parallel import over_seeds
 from swingup.training.rows import each, rows
 from swingup.types import Actor, Choice, Rollout, Seen, State, Step
 
@@ -35,10 +36,10 @@ class Loop:
     on a CPU what one thread sends in its order, and what acts meanwhile is one update behind.
     """
 
-    def __init__(self, algo: Algorithm, env: VecEnv, state: State, clock: Clock):
+    def __init__(self, algo: Algorithm, env: VecEnv, state: State, clock: Clock, mesh: Mesh | None = None):
         self.algo, self.env, self.clock = algo, env, clock
         self.rows = rows(env, len(state.key), algo.num_envs)
-        self.draw, self.act, self.finish = self.compiled(state)
+        self.draw, self.act, self.finish = self.compiled(state, mesh)
         overlaps = algo.replay_size and env.stateful and not algo.up_to_date
         self.worker = ThreadPoolExecutor(1) if overlaps else None
         self.behind, self.drawn = None, []
@@ -89,10 +90,10 @@ class Loop:
             learner, actor._replace(recent=recent), jax.random.wrap_key_data(jax.numpy.asarray(bits))
         ), metrics
 
-    def compiled(self, state: State) -> tuple[Any, Any, Any]:
+    def compiled(self, state: State, mesh: Mesh | None) -> tuple[Any, Any, Any]:
         """Compile the programs of `_draw`, `_act` and `_finish`, from shapes alone."""
         algo, env, (learner, actor, key) = self.algo, self.env, state
-        over = partial(over_seeds, algo, mesh_of(len(key)))
+        over = partial(over_seeds, algo, mesh)
         bits, acting = np.asarray(jax.random.key_data(key)), algo.acting(learner)
         ahead = max(1, AHEAD // algo.env_steps_per_iteration)
         draw = over(partial(_draw, env, ahead)).lower(algo, bits).compile()
@@ -162,6 +163,11 @@ class Loop:
         done: Future = Future()
         done.set_result(work())
         return done
+
+
+def changed(advance: Any, algo: Algorithm) -> tuple[Algorithm, Any]:
+    """Return the settings, and what goes on with them: they differ in the values of floats alone."""
+    return algo, advance.using(algo) if isinstance(advance, Loop) else partial(advance.func, algo)
 
 
 def shape(x: Any, drop: int | None = None, add: int | None = None) -> jax.ShapeDtypeStruct:

@@ -40,6 +40,11 @@ def devices(seeds: int) -> int:
     return max(n for n in range(1, cores() + 1) if seeds % n == 0)
 
 
+def granted(asked: int | None) -> int | None:
+    """Say how many CPU devices there are to be where so many are asked for: at most one per core."""
+    return None if asked is None else max(1, min(asked, cores()))
+
+
 def cores() -> int:
     """Say how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from swingup.distributions import noise, uniform
 from swingup.errors import NonFinite, NonFiniteError
@@ -22,7 +23,7 @@ from swingup.rollout import nonfinite, record
 from swingup.spaces import to_env
 from swingup.training.clock import Clock
 from swingup.training.finite import CAUSES
-from swingup.training.parallel import mesh_of, over_seeds
+from swingup.training.parallel import over_seeds
 from swingup.training.rows import rows
 from swingup.types import Recent, Rollout, State
 
@@ -30,7 +31,9 @@ PIECE = 1024  # rows of each environment in one piece at most
 PIECE_BYTES = 2**23  # of the observations in one piece, unless a single row has more
 
 
-def warm_up(algo: Replaying, env: VecEnv, state: State, keys: Array, clock: Clock) -> State:
+def warm_up(
+    algo: Replaying, env: VecEnv, state: State, keys: Array, clock: Clock, mesh: Mesh | None = None
+) -> State:
     """Return `state` [S], which is consumed, after `warmup_env_steps` random env steps of every seed.
 
     The environments are reset already; `keys` [S] are for the random actions. How the warm-up is cut in pieces
@@ -38,7 +41,7 @@ def warm_up(algo: Replaying, env: VecEnv, state: State, keys: Array, clock: Cloc
     """
     learner, actor, key = state
     env_state, obs, recent = actor.env_state, actor.obs, actor.recent
-    bits, over = jax.random.key_data(keys), partial(over_seeds, algo, mesh_of(len(keys)))
+    bits, over = jax.random.key_data(keys), partial(over_seeds, algo, mesh)
     worlds, stacked = rows(env, len(keys), algo.num_envs), env.stacked
     total = algo.warmup_env_steps // algo.num_envs
     size = min(total, PIECE, max(1, PIECE_BYTES // max(1, obs.nbytes)))
