@@ -37,8 +37,9 @@ def mesh_of(seeds: int, asked: int | None = None) -> Mesh | None:
     devices = jax.local_devices() if asked is None else jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if seeds % n == 0) if asked is None else asked
     if not 1 <= count <= len(devices):
-        kind = "CPU, one for each core" if devices[0].platform == "cpu" else devices[0].device_kind
-        raise ConfigError(f"devices={count} must be from 1 to {len(devices)}: there are no more ({kind})")
+        cpu = " On a CPU the command makes one for each core, and from Python `machine.set_up` does."
+        more = cpu if devices[0].platform == "cpu" else ""
+        raise ConfigError(f"devices={count} must be from 1 to {len(devices)}: there are no more.{more}")
     return Mesh(np.array(devices[:count]), (ENVS if seeds % count else SEEDS,)) if count > 1 else None
 
 
@@ -52,16 +53,20 @@ def shared(algo: Algorithm, env: VecEnv, seeds: int, asked: int | None) -> Mesh 
     """Return `mesh_of`. Raises `ConfigError` for devices that can share neither the seeds nor the environments."""
     mesh = mesh_of(seeds, asked)
     if not shares_envs(mesh):
+        if mesh is not None and mesh.is_multi_process:
+            raise ConfigError(
+                "several processes share environments only: let each of them train its own seeds"
+            )
         return mesh
-    n, cure = mesh.size, f"seeds={seeds} is no multiple of it"
+    n, why = mesh.size, f"seeds={seeds} is no multiple of it"
     if not env.jittable:
         raise ConfigError(
-            f"devices={n}: the environments of {env.name} live on the host, where devices share seeds only, and {cure}"
+            f"devices={n}: the environments of {env.name} live on the host, where devices share seeds only, and {why}"
         )
     if algo.num_envs % n:
         fits = [str(k) for k in range(1, n) if algo.num_envs % k == 0 or seeds % k == 0]
         raise ConfigError(
-            f"devices={n} must divide the seeds or the environments of a seed: {cure}, nor is num_envs="
+            f"devices={n} must divide the seeds or the environments of a seed: {why}, nor is num_envs="
             f"{algo.num_envs}. Take devices={' or '.join(fits)}, or num_envs={-(-algo.num_envs // n) * n}"
         )
     return mesh
