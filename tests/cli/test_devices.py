@@ -1,4 +1,4 @@
-"""From the shell: two devices share the environments of one seed; the run goes on, is evaluated and played."""
+"""A run whose devices share the environments of one seed is trained, resumed, evaluated and played from the shell."""
 
 import json
 import subprocess

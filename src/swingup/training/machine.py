@@ -41,7 +41,7 @@ def devices(seeds: int) -> int:
 
 
 def granted(asked: int | None) -> int | None:
-    """Say how many CPU devices there are to be where so many are asked for: at most one per core."""
+    """Say how many CPU devices to make where a number is asked for: at most one per core."""
     return None if asked is None else max(1, min(asked, cores()))
 
 

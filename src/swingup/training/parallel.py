@@ -31,7 +31,7 @@ def mesh_of(seeds: int, asked: int | None = None) -> Mesh | None:
     """Return the devices that share the seeds, equally: as many as divide their number. None if that is one.
 
     If it is `asked` for a number of devices, it is that, and where it does not divide the seeds the devices share the
-    environments. Raises `ConfigError` if there are not so many. On CPU there is one device unless `machine.set_up`
+    environments. Raises `ConfigError` if there are fewer. On CPU there is one device unless `machine.set_up`
     made one per core.
     """
     devices = jax.local_devices() if asked is None else jax.devices()
