@@ -80,7 +80,7 @@ def shares_envs(mesh: Mesh | None) -> TypeGuard[Mesh]:
 def layout(state: Tree, mesh: Mesh) -> Tree:
     """Return where on the devices each array of the state lies, or of any tree of arrays [S, ...].
 
-    Of shared environments each device has its part of what is [S, N, ...], and all of the rest.
+    Where environments are shared, each device has its part of what is [S, N, ...], and all of the rest.
     """
     if not shares_envs(mesh):
         return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec(SEEDS)), state)
