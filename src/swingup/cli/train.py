@@ -84,7 +84,7 @@ def train(args: list[str]) -> int:
     if options.play:
         _can_play(e, out)
     report.header(e, out, known, human, options.devices)
-    how: dict[str, Any] = {"console": Console(human), "signals": True, "track": chosen}
+    how = {"console": Console(human), "signals": True, "track": chosen}
     (ended,) = session.execute(Block((e,)), [out], out, devices=options.devices, **how)
     return _report(ended, out, options, human)
 

@@ -163,7 +163,7 @@ def test_what_cannot_be_shared_is_refused_with_what_can(monkeypatch: pytest.Monk
     monkeypatch.setattr(parallel, "mesh_of", lambda seeds, asked: Two())
     assert parallel.shared(ppo, env, 1, 2) is not None
     with pytest.raises(ConfigError, match="live on the host, where devices share seeds only"):
-        parallel.shared(ppo, Hosted(env), 1, 2)
+        parallel.shared(ppo, Hosted(env), 1, 2)  # pyright: ignore[reportArgumentType]
     odd = small("ppo", num_envs=5, num_steps=16)
     with pytest.raises(ConfigError, match=r"nor is num_envs=5\. Take devices=1, or num_envs=6"):
         parallel.shared(odd, make("CartPole-v1", 5), 3, 2)
