@@ -36,7 +36,7 @@ OPENINGS, FEWER = (
     100,
     25,
 )  # of matches against minimax:4; and of those against mcts:1000, which takes long to move
-SPEEDS: list[list[str]] = [["--hidden", w, w, "--num-envs", "128"] for w in ("128", "256", "512")]
+SPEEDS: list[list[str]] = [["--hidden", w, w, "--num-envs", "128"] for w in ("128", "256")]
 REPEATS = 3
 MODES = {"16": "search, 16 simulations", "64": "64", "256": "256", "network": "network alone"}
 
@@ -113,7 +113,7 @@ def connect_four(plan_name: str, runs: Path, seed: int, core: int) -> None:
 
 
 def speed(runs: Path, core: int) -> None:
-    """Train for half a minute with networks of three sizes, three times each: env steps a second, learning included."""
+    """Train for half a minute with networks of two sizes, three times each: env steps a second, learning included."""
     rows = []
     for flags in SPEEDS * REPEATS:
         out = runs / f"speed-{len(rows)}"
