@@ -140,9 +140,9 @@ def test_noise_and_entropy_are_in_normalised_units_C13_C14_C15(name: str) -> Non
 
 
 def log_prob(u: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> np.ndarray:
-    """log π of tanh(u), by scipy's normal and the derivative of tanh."""
+    """log π of tanh(u), by scipy's normal and the derivative of tanh, 1 / cosh²."""
     normal = stats.norm.logpdf(u, mean, np.exp(log_std)).sum(-1)
-    return normal - np.log(1 - np.tanh(u) ** 2).sum(-1)
+    return normal + 2 * (np.logaddexp(u, -u) - np.log(2)).sum(-1)
 
 
 def test_sacs_losses_are_the_papers() -> None:
@@ -154,6 +154,7 @@ def test_sacs_losses_are_the_papers() -> None:
 
     def sample(obs: Any) -> tuple[np.ndarray, np.ndarray]:
         mean, log_std = np.split(mlp(params.actor.mlp, np.asarray(obs, np.float64)), 2, -1)
+        log_std = np.clip(log_std, -20, 2)  # which random weights reach with some seeds
         u = mean + np.exp(log_std) * np.asarray(jax.random.normal(key, (B, D)), np.float64)
         return np.tanh(u), log_prob(u, mean, log_std)
 
