@@ -227,7 +227,7 @@ def test_the_accepted_step_improves_and_keeps_the_bound_M37(kind, delta):
     net = network(kind)
     algo = TRPO(**PLAIN, delta=delta, backtracks=8, shrink=0.6)
     lengths = []
-    for seed in range(4):
+    for seed in range(40):
         b = batch_of(kind, net, seed)
         new, metrics = improve(algo, net, b)
         length, expected = slow_search(algo, net, b)
@@ -238,6 +238,8 @@ def test_the_accepted_step_improves_and_keeps_the_bound_M37(kind, delta):
             assert float(divergence(new, b)) <= delta * (1 + 1e-4)
             assert algo.loss(new, b) < algo.loss(net, b)
         lengths.append(length)
+        if seed >= 3 and (delta < 30 or min(lengths) < 1):
+            break
     assert delta > 0.01 or all(x > 0 for x in lengths)  # small regions: the quadratic model holds
     assert delta < 30 or any(x < 1 for x in lengths)  # large ones: it does not, and the search has work to do
 
