@@ -185,23 +185,23 @@ def check(m: Mutant) -> str:
 def luck(stored: dict[str, Any], cache: Path, save: Callable[[], None], again: bool) -> None:
     """Run the tests that killed on right code with other seeds; `stored["luck"]` is {reseeding: those that failed}.
 
-    Of a reseeding that is stored, for the same tests, only those that failed run again.
+    Where a reseeding is stored, only those that failed then, and those that have killed since, run again.
     """
     killers = sorted({r["killed_by"] for r in stored["results"].values() if r["killed_by"]})
-    if again or stored.get("killers") != killers:
-        stored["killers"], stored["luck"] = killers, {}
-    for k in RESEEDINGS:
-        tests = stored["luck"].get(str(k), killers)
-        if not tests:
-            continue
-        failed, text, code = pytest(
-            tests, ROOT, environment(None, cache), "--reseed", str(k), "--hypothesis-seed", str(k)
-        )
-        print(f"reseeding {k}: {text.strip().splitlines()[-1]}", *failed, sep="\n  ", flush=True)
-        if code > 1:
-            raise SystemExit(text)
-        stored["luck"][str(k)] = failed
-        save()
+    if again or "luck" not in stored:
+        stored["killers"], stored["luck"] = [], {}
+    new = set(killers) - set(stored["killers"])
+    for k in map(str, RESEEDINGS):
+        tests = sorted((set(stored["luck"].get(k, killers)) | new) & set(killers))
+        if tests:
+            options = "--reseed", k, "--hypothesis-seed", k
+            failed, text, code = pytest(tests, ROOT, environment(None, cache), *options)
+            print(f"reseeding {k}: {text.strip().splitlines()[-1]}", *failed, sep="\n  ", flush=True)
+            if code > 1:
+                raise SystemExit(text)
+            stored["luck"][k] = failed
+            save()
+    stored["killers"] = killers
 
 
 def fortune(stored: dict[str, Any]) -> list[str]:
