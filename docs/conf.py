@@ -80,6 +80,7 @@ nitpick_ignore = [
     ("py:class", "swingup.planning.imitation.Params"),
     ("py:class", "swingup.schedules.T"),
     ("py:class", "swingup.training.parallel.Tree"),
+    ("py:class", "swingup.sharing.Tree"),
     ("py:class", "swingup.cli.flags.Options"),
     ("py:class", "swingup.lab.tools.learning.A"),
     ("py:class", "ArrayTree"),  # of optax
