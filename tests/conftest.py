@@ -434,3 +434,12 @@ def command(capsys: pytest.CaptureFixture[str], *args: Any) -> tuple[int, str, s
         cli.main([str(a) for a in args])
     out, err = capsys.readouterr()
     return int(exit_.value.code or 0), out, err
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A `chromium.Browser` for the tests of the docs, beside which it lives; without one they skip and say so."""
+    import chromium
+
+    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

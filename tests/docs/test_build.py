@@ -5,7 +5,6 @@ import doctest
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import chromium
@@ -61,12 +60,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_builds_strictly(built: Path) -> None:
     for page in PAGES:
         assert (built / page.relative_to(DOCS)).with_suffix(".html").exists()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.mark.slow

@@ -8,14 +8,13 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import chromium
 import pytest
+import some_pages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -174,32 +173,8 @@ def test_all_stored_numbers_are_the_librarys(name: str, program: Any) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interactive pages and the front page as HTML; links to other pages are not followed."""
-    out = tmp_path_factory.mktemp("pages")
-    some = "include_patterns=index.md,interactive.md,interactive/*.md"
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-b",
-        "html",
-        "-D",
-        some,
-        "-d",
-        out / "trees",
-        DOCS,
-        out / "html",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out / "html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+    """The interactive pages and the front page as HTML; links to the other pages lead nowhere."""
+    return some_pages.html(tmp_path_factory.mktemp("pages"), "index.md", "interactive.md", "interactive/*.md")
 
 
 RESULTS = "[...document.querySelectorAll('#result dd')].map((x) => x.textContent)"

@@ -3,13 +3,11 @@
 The slow suite looks at every page: `test_build.py`.
 """
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import chromium
 import pytest
+import some_pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = "index", "algorithms", "algorithms/c51", "course/tree_search", "interactive/clip"
@@ -29,18 +27,7 @@ BREAKS = {
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few pages as HTML; links to the other pages lead nowhere."""
-    out = tmp_path_factory.mktemp("pages")
-    some = "include_patterns=" + ",".join(f"{page}.md" for page in PAGES)
-    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-D", some, "-d", out / "trees"]
-    done = subprocess.run([*command, DOCS, out / "html"], capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out / "html"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
+    return some_pages.html(tmp_path_factory.mktemp("pages"), *(f"{page}.md" for page in PAGES))
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -57,7 +57,7 @@ def columns(rows: list[list[str]]) -> str:
 def algos() -> list[dict[str, Any]]:
     """List every algorithm by name, with the first line of its file, which is read, not imported."""
     folder = files("swingup.algos")
-    first = {name: (folder / f"{name}.py").read_text().partition("\n")[0] for name in ALGOS}
+    first = {name: (folder / f"{name}.py").read_text(encoding="utf-8").partition("\n")[0] for name in ALGOS}
     return [{"algo": name, "about": line.strip('"')} for name, line in first.items()]
 
 
