@@ -35,7 +35,9 @@ def on_host(name: str, num_envs: int) -> VecEnv:
         from swingup.envs.adapters.envpool import make_envpool as make_host
     env = make_host(bare, num_envs, **given)
     env.source = name
-    env.known_reward, env.known_end = known(f"{suite}:{bare}", given)
+    listed = known(f"{suite}:{bare}", given)
+    env.known_reward = listed.reward or env.known_reward  # what the environment's own class gives
+    env.known_end = listed.end or env.known_end
     return env
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from conftest import late
 from swingup.envs import make
+from swingup.envs.adapters.gymnasium import wrap
 from swingup.envs.control import LQ, CartPoleSwingUp
 from swingup.envs.known import KNOWN, WITH_PLACE, known
 from swingup.errors import ConfigError
@@ -161,3 +163,47 @@ def test_lq_is_the_linear_task() -> None:
     for _ in range(2):
         after, t = task.step(after, jnp.asarray(u), jax.random.key(0))
     assert t.truncated
+
+
+def test_a_class_of_gymnasiums_gives_its_own_reward_and_end_unless_a_wrapper_may_change_them() -> None:
+    class Given(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-9.0, 9.0, (2,))
+        action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+
+        def reset(self, **how: Any) -> Any:
+            self.at = np.zeros(2, np.float32)
+            return self.at, {}
+
+        def step(self, action: Any) -> Any:
+            before, self.at = self.at, self.at + np.float32([action[0], 1.0])
+            return self.at, float(self.known_reward(before, action, self.at)), bool(self.at[1] > 5), False, {}
+
+        @staticmethod
+        def known_reward(obs: Any, action: Any, next_obs: Any) -> Any:
+            return next_obs[..., 0] - obs[..., 0] - action[..., 0] ** 2
+
+        @staticmethod
+        def known_end(obs: Any, action: Any, next_obs: Any) -> Any:
+            return next_obs[..., 1] > 5
+
+    wrappers = gymnasium.wrappers
+    for build in (Given, lambda: wrappers.TimeLimit(Given(), 4)):
+        env = wrap(build, 2)
+        _, obs = env.reset(jax.random.key(0))
+        for i in range(8):
+            action = np.full((2, 1), 0.1 * i, np.float32)
+            before = np.array(obs)
+            _, step = env.step((), action)
+            said = env.known_reward(before, action, step.next_obs)  # pyright: ignore[reportOptionalCall]
+            np.testing.assert_allclose(said, step.reward, atol=1e-6)
+            ends = env.known_end(before, action, step.next_obs)  # pyright: ignore[reportOptionalCall]
+            np.testing.assert_array_equal(ends, step.terminated)
+            obs = step.obs
+        env.close()
+    for build in (
+        lambda: wrappers.TransformReward(Given(), lambda r: 2 * r),
+        lambda: wrappers.RescaleAction(Given(), np.float32(-3.0), np.float32(3.0)),
+    ):
+        env = wrap(build, 1)
+        assert (env.known_reward, env.known_end) == (None, None)
+        env.close()

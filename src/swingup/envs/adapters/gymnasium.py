@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 from swingup.envs.adapters.answers import Masks, flags, rewards
 from swingup.envs.adapters.calls import check_reset, check_seed, check_steps, raised
 from swingup.envs.adapters.copies import built, close, in_processes, several, vectors
+from swingup.envs.adapters.given import given
 from swingup.envs.adapters.goals import goal_reward
 from swingup.envs.adapters.gymnasium_spaces import Actions, convert, reader
 from swingup.envs.adapters.gymnasium_vector import VectorPool
@@ -119,6 +120,7 @@ def wrap(
     elif vectorization == "sync":
         envs, theirs = several(source, count, fresh), int(isinstance(source, gymnasium.Env) and not fresh)
         env = HostVec(_closing(envs[theirs:], lambda: ListPool(envs, name, theirs)), reward_sign)
+        env.known_reward, env.known_end = given(envs[0])
     elif isinstance(source, gymnasium.Env):
         raise ConfigError(
             "vectorization='async' needs a constructor, such as lambda: MyEnv(), not an environment"
@@ -130,6 +132,7 @@ def wrap(
         pool.goal_reward = rewards_of(one, pool.observation_space)  # of one in this process
         pool.opened.append(one)
         env = HostVec(pool, reward_sign)
+        env.known_reward, env.known_end = given(one)
     env.source = source
     return env
 
