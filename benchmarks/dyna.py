@@ -1,8 +1,8 @@
 """Measure what a learnt model buys: MBMF, ME-TRPO, MBPO, MVE and STEVE, each beside the algorithm that it is made of.
 
-    python benchmarks/dyna.py                                  all arms on Pendulum, 10 seeds each
+    python benchmarks/dyna.py                                  all that is stored: see `ALL`
     python benchmarks/dyna.py --only mbpo sac-equal --seeds 2
-    python benchmarks/dyna.py --env task:CartPoleSwingUp       the presets of another task
+    python benchmarks/dyna.py --env task:CartPoleSwingUp       one task
     python benchmarks/dyna.py --table                          only rewrite the table from the stored results
 
 An arm `...-equal` is the algorithm without a model that takes as many gradient steps per real env step as the one with
@@ -37,6 +37,11 @@ from swingup.ranges import values
 from swingup.statistics import mean_ci
 
 RESULTS = Path(__file__).parent / "results" / "dyna.json"
+EPISODE = 200  # env steps of an episode of all tasks here
+GOOD = {
+    "gymnax:Pendulum-v1": -170,
+    "task:CartPoleSwingUp": 170,
+}  # returns; how soon a look finds them is told
 
 
 def of(name: str, env: str) -> Any:
@@ -61,9 +66,15 @@ def without_model(kind: Any, name: str, env: str, **changes: Any) -> Arm:
 
 
 def practising(env: str) -> Arm:
-    """Return TRPO as ME-TRPO practises with it, in the real environment."""
+    """Return TRPO as ME-TRPO practises with it, in the real environment, and with as many env steps in an update.
+
+    An iteration has whole episodes of 200 env steps: the real ones begin together, so that with half of one it would
+    learn from beginnings and from ends in turn.
+    """
     known = of("me_trpo", env)
-    return Arm(known.algo.trpo(), env, 100 * known.env_steps)
+    rule = known.algo.trpo()
+    rule = replace(rule, num_envs=rule.env_steps_per_iteration // EPISODE, num_steps=EPISODE)
+    return Arm(rule, env, 100 * known.env_steps)
 
 
 def planning(env: str) -> Arm:
@@ -87,16 +98,24 @@ ARMS: dict[str, Callable[[str], Arm]] = {
     "ddpg-equal": partial(without_model, DDPG, "mve"),
 }
 
+ALL = {  # which arms each task has, and how many seeds
+    "gymnax:Pendulum-v1": (list(ARMS), 10),
+    "task:CartPoleSwingUp": (["mve", "steve", "ddpg-equal"], 5),
+    "task:CartPoleSwingUp?noise=0.1": (["me_trpo", "me_trpo-1-member"], 5),
+}
+
 
 def table(stored: Row) -> str:
     """Write the results as Markdown, one table for each environment."""
     lines = []
     for env, found in stored["envs"].items():
+        good = GOOD[env.partition("?")[0]]
         lines += [
             f"## {env}",
             "",
-            "| arm | seeds | half-way | at the end | 95 % CI | worst | env steps | seconds per seed |",
-            "|---" * 8 + "|",
+            "| arm | seeds | half-way | at the end | 95 % CI | worst | env steps | "
+            f"seeds that reached {good} | seconds per seed |",
+            "|---" * 9 + "|",
         ]
         for arm in ARMS:
             rows = [row for row in found.get(arm, {"rows": []})["rows"] if row["whole"]]
@@ -108,13 +127,19 @@ def table(stored: Row) -> str:
             interval = f"[{low:.1f}, {high:.1f}]" if np.isfinite(low) else "–"
             seconds = np.mean([row["seconds"] for row in rows])
             means = f"{half.mean():.1f} | {end.mean():.1f} | {interval} | {end.min():.1f}"
-            lines.append(f"| {arm} | {len(end)} | {means} | {found[arm]['env_steps']:,} | {seconds:.0f} |")
+            first = [min((at for at, x in row["looks"] if x >= good), default=None) for row in rows]
+            first = [at for at in first if at is not None]
+            reached = f"{len(first)}" + (f", median at {int(np.median(first)):,}" if first else "")
+            lines.append(
+                f"| {arm} | {len(end)} | {means} | {found[arm]['env_steps']:,} | {reached} | {seconds:.0f} |"
+            )
         lines.append("")
     about = (
         f"Mean return of {EPISODES} fixed starts, played greedily; means over seeds. Env steps are real ones. "
         "Arms that end in `equal` take as many gradient steps per real env step as the algorithm with a model, "
         "`one` takes one. "
-        "Intervals are percentile bootstraps over seeds. Seconds are those of the processor for training, compiling "
+        "Intervals are percentile bootstraps over seeds. A seed reached a return if any look found it, and may have "
+        "fallen back. Seconds are those of the processor for training, compiling "
         "included, shared by the seeds, which were trained side by side in one program."
     )
     where = f"Command: `python benchmarks/dyna.py`; {stored['cpu']}, one core, shared with other jobs; "
@@ -125,17 +150,20 @@ def table(stored: Row) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--env", default="gymnax:Pendulum-v1")
+    parser.add_argument("--only", nargs="*", choices=list(ARMS))
+    parser.add_argument("--env", choices=list(ALL))
     arms.add_options(parser)
+    parser.set_defaults(seeds=None)
     options = parser.parse_args()
-    path = arms.place(RESULTS, options.quick)
-    for name in [] if options.table else options.only:
-        before = arms.stored_in(path).get("envs", {}).get(options.env, {}).get(name, {})
-        under = ("envs", options.env, name)
-        print(f"{name} in {options.env}", flush=True)
-        arms.train(ARMS[name](options.env), before, options, partial(arms.keep, path, under))
-        path.with_suffix(".md").write_text(table(arms.stored_in(path)))
+    path, given = arms.place(RESULTS, options.quick), options.seeds
+    for env in [] if options.table else [options.env] if options.env else list(ALL):
+        names, seeds = ALL[env]
+        options.seeds = given or seeds
+        for name in options.only or names:
+            before = arms.stored_in(path).get("envs", {}).get(env, {}).get(name, {})
+            print(f"{name} in {env}", flush=True)
+            arms.train(ARMS[name](env), before, options, partial(arms.keep, path, ("envs", env, name)))
+            path.with_suffix(".md").write_text(table(arms.stored_in(path)))
     text = table(arms.stored_in(path))
     path.with_suffix(".md").write_text(text)
     print("\n" + text)

@@ -88,9 +88,9 @@ BRANCHES = MBPO(
 SAME: dict[str, Any] = {key: value for key, value in values(BRANCHES).items() if key in values(SAC())}
 TASKS = {
     "me_trpo": Task(PRACTICE, CHEETAH, 200_000, 1),
-    "mbpo": Task(BRANCHES, HOPPER, 15_000, 8),
-    "sac-equal": Task(SAC(**SAME), HOPPER, 15_000, 8),
-    "sac-one": Task(replace(SAC(**SAME), replay_ratio=1.0), HOPPER, 15_000, 8),
+    "mbpo": Task(BRANCHES, HOPPER, 6_000, 4),
+    "sac-equal": Task(SAC(**SAME), HOPPER, 6_000, 4),
+    "sac-one": Task(replace(SAC(**SAME), replay_ratio=1.0), HOPPER, 6_000, 4),
 }
 
 

@@ -54,6 +54,11 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
         2,
         "*No returns with and without a model are stored in this checkout yet.*",
     ),
+    "locomotion": (
+        "benchmarks/results/locomotion.md",
+        2,
+        "*No returns of robots with models are stored in this checkout yet.*",
+    ),
     "td-k": (
         "benchmarks/results/td-k.md",
         1,

@@ -46,6 +46,8 @@ LABS = {  # {name: what it shows}; the module has the name with underscores
     "compounding-error": "a model that is nearly right for one env step is wrong after many, as the system stretches",
     "model-exploitation": "the harder a planner searches a learnt model, the more it is promised and does not get",
     "reward-head": "a reward learnt from data that hardly met its peak leaves a planner nothing to climb",
+    "dreams": "a learnt world is dreamt beside the real one: it knows what actions do, and errors compound",
+    "temperature": "what learns in certain dreams cheats them, and drives badly; uncertain dreams keep their promises",
     "value-expansion": "a noisy model ruins value expansion; STEVE weighs lengths by agreement, and comes right",
     "expert-iteration": "AlphaZero's planner makes fewer mistakes than its apprentice, and the apprentice follows",
     # Deep learning, as far as it is needed

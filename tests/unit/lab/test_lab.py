@@ -247,7 +247,7 @@ def test_demonstrations_are_listed_and_named(capsys: Any) -> None:
 TRAINED = (
     *("cliff", "maximisation-bias", "td-lambda", "exploration", "replay", "target-network", "deadly-triad"),
     *("seeds", "memory", "normalisation", "expert-iteration", "compounding-error"),
-    *("model-exploitation", "reward-head"),
+    *("model-exploitation", "reward-head", "dreams", "temperature"),
 )
 LATE = (
     *TRAINED,
@@ -255,12 +255,21 @@ LATE = (
     "reparameterisation",
     "gradient-forms",
 )  # three root seeds, but not among the fast tests
+# A minute and more: their parts have tests of their own, and `benchmarks/labs.py` stores what three seeds show.
+LONGEST = "compounding-error", "dreams", "temperature"
 
 
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        pytest.param(name, seed, marks=[pytest.mark.slow] if seed or name in LATE else [])
+        pytest.param(
+            name,
+            seed,
+            marks=[
+                *([pytest.mark.slow] if seed or name in LATE else []),
+                *([pytest.mark.everything] if name in LONGEST else []),
+            ],
+        )
         for name in lab.LABS
         for seed in ((0,) if name in TRAINED else (0, 1, 2))
     ],
