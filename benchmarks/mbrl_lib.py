@@ -145,7 +145,8 @@ def page(stored: dict[str, Any]) -> str:
     end = (
         f"Processor time of mbrl-lib beside ours: {ratio.get(OURS, '–')} times where everything is compiled anew, "
         f"{ratio.get(AGAIN, '–')} times where an earlier run has left its programs, as it does by default. "
-        f"Seconds depend on what else the machine does; these were measured at load averages of {', '.join(map(str, loads))}."
+        "Seconds depend on what else the machine does; load averages behind the last runs: "
+        f"{', '.join(map(str, loads))}."
     )
     lines = [
         "# PETS beside mbrl-lib's",
