@@ -59,6 +59,11 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
         2,
         "*No returns of robots with models are stored in this checkout yet.*",
     ),
+    "mbrl-lib": (
+        "benchmarks/results/mbrl-lib.md",
+        2,
+        "*No comparison with mbrl-lib is stored in this checkout yet.*",
+    ),
     "td-k": (
         "benchmarks/results/td-k.md",
         1,
