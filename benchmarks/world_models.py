@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=RUNS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--generations", type=int, default=30)
+    parser.add_argument("--generations", type=int, default=40)
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=4, help="of each candidate, in truth and in dreams")
     parser.add_argument(
