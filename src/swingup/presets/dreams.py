@@ -61,7 +61,7 @@ PRESETS: dict[Pair, Preset] = {
         made(STEVE, SMALL), env_steps=6_000, result=UNMEASURED, tuned=False
     ),
     ("world_models", "task:Track"): Preset(
-        WorldModels(), env_steps=4_096_000, result=UNMEASURED, tuned=False
+        WorldModels(), env_steps=4_096_000, result="12.5, one seed; a driver by hand earns 12.7", tuned=False
     ),
 }
 
