@@ -59,6 +59,7 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
         2,
         "*No returns of robots with models are stored in this checkout yet.*",
     ),
+    "grid": ("benchmarks/results/grid.md", 2, "*No grid is stored in this checkout yet.*"),
     "mbrl-lib": (
         "benchmarks/results/mbrl-lib.md",
         2,
