@@ -164,9 +164,9 @@ def table(data: dict[str, Any]) -> str:
     about = (
         "PPO on CartPole-v1: 4 learning rates, 4 clips, 10 seeds, 100,000 env steps each, trained by `swingup grid`. "
         "All is counted: imports, compiling, final evaluations, table and figure, of one command with an empty cache "
-        "of compiled programs. Repeat seconds are those of the same command when nothing is missing. Killed: SIGKILL at "
-        "random moments, and then the digests beside those of the grid that nobody stopped. Stable-Baselines3 trains "
-        "one of these runs with the same hyperparameters, on one thread, imports included. Command: `python "
+        "of compiled programs. Repeat seconds are those of the same command when nothing is missing. Killed: SIGKILL "
+        "at random moments, and then the digests beside those of the grid that nobody stopped. Stable-Baselines3 "
+        "trains one of these runs with the same hyperparameters, on one thread, imports included. Command: `python "
         "benchmarks/grid.py --sb3 --kills 2`."
     )
     lines = ["# A grid of 160 runs", "", about, ""]

@@ -132,20 +132,27 @@ def train(name: str, seed: int, minutes: float) -> None:
 def table(stored: Row) -> str:
     """Write the results as Markdown."""
     lines = [
-        "| arm | environment | seed | env steps | greedy return at the end | last episodes in training | CPU minutes |",
-        "|---" * 7 + "|",
+        "| arm | environment | seed | env steps | greedy return at the end | best look | last episodes in training | "
+        "CPU minutes |",
+        "|---" * 8 + "|",
     ]
     for name in TASKS:
         for seed, found in stored["arms"].get(name, {}).items():
             looks = found["looks"]
             last = [row["ep/return"] for row in looks[-3:] if row["ep/return"] is not None]
-            end = f"{np.mean(found['returns']):,.0f}" if found["whole"] else "still running"
+            evaluated = [row["eval/return"] for row in looks]
+            end = (
+                f"{np.mean(found['returns']):,.0f}"
+                if found["whole"]
+                else f"{evaluated[-1]:,.0f}, stopped there"
+            )
             cells = (
                 name,
                 f"`{found['env'].partition(':')[2]}`",
                 seed,
                 f"{looks[-1]['env_steps']:,}",
                 end,
+                f"{max(evaluated):,.0f} at {looks[int(np.argmax(evaluated))]['env_steps']:,}",
                 f"{np.mean(last):,.0f}" if last else "–",
                 f"{looks[-1]['seconds'] / 60:.0f}",
             )
@@ -171,9 +178,13 @@ def figure(stored: Row) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for name in TASKS:
-        axis = axes[0 if TASKS[name].env == CHEETAH else 1]
+    there = [env for env in (CHEETAH, HOPPER) if any(TASKS[name].env == env for name in stored["arms"])]
+    fig, axes = plt.subplots(
+        1, len(there), figsize=(5 * len(there), 3.6), layout="constrained", squeeze=False
+    )
+    panel = dict(zip(there, axes[0], strict=True))
+    for name in stored["arms"]:
+        axis = panel[TASKS[name].env]
         for seed, found in stored["arms"].get(name, {}).items():
             rows = [row for row in found["looks"] if row["eval/return"] is not None]
             axis.plot(
@@ -182,12 +193,10 @@ def figure(stored: Row) -> None:
                 label=f"{name}, seed {seed}",
                 color=f"C{list(TASKS).index(name)}",
             )
-    axes[0].set(
-        xlabel="real env steps", ylabel="greedy return", title="HalfCheetah, MBBL's reward (given), ME-TRPO"
-    )
-    axes[0].axhline(2284, color="grey", linestyle=":", label="published, at 200,000")
-    axes[1].set(xlabel="real env steps", title="Hopper")
-    for axis in axes:
+    for env, axis in panel.items():
+        axis.set(xlabel="real env steps", ylabel="greedy return", title=env.partition(":")[2])
+        if env == CHEETAH:
+            axis.axhline(2284, color="grey", linestyle=":", label="published, at 200,000")
         axis.legend(fontsize=8)
     fig.savefig(RESULTS.with_suffix(".png"), dpi=100)
 
