@@ -190,7 +190,37 @@ def table(stored: Row) -> str:
             f"CPU seconds, {s['seconds']} s on the clock of a machine shared with other jobs.",
         ]
     where = f"Command: `python benchmarks/world_models.py`; {stored['cpu']}, one core; {stored['versions']}."
-    return "\n".join([*lines, "", where, ""])
+    shown = "![Real returns and promises of all arms](world-models.png)"
+    return "\n".join([*lines[:2], shown, "", *lines[2:], "", where, ""])
+
+
+def figure(stored: Row) -> None:
+    """Draw the real return of each arm, its seeds and its interval, and beside it what dreams promise."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    runs = [run for run in RUNS if run in stored["runs"]]
+    fig, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    for at, run in enumerate(runs):
+        rows = stored["runs"][run]["rows"]
+        real, dreamt = np.array([row["real"] for row in rows]), [row["dream"] for row in rows]
+        low, high = mean_ci(real)
+        ax.plot([at] * len(real), real, ".", color="C0", alpha=0.5)
+        ax.errorbar(
+            at, real.mean(), [[real.mean() - low], [high - real.mean()]], fmt="o", color="C0", capsize=4
+        )
+        if None not in dreamt:
+            ax.plot(at + 0.25, np.mean(dreamt), "D", color="C1")
+    ax.plot([], [], "o", color="C0", label="real return: mean, interval and seeds")
+    ax.plot([], [], "D", color="C1", label="what dreams promise")
+    ax.axhline(0, color="0.7", lw=0.8)
+    ax.set_xticks(range(len(runs)), runs, rotation=30, ha="right")
+    ax.set(ylabel="return (a lap is worth 10)", title="World Models and its controls on the track")
+    ax.legend()
+    fig.savefig(RESULTS.with_suffix(".png"), dpi=100)
+    plt.close(fig)
 
 
 def main() -> None:
@@ -232,6 +262,7 @@ def main() -> None:
             RESULTS.with_suffix(".md").write_text(table(stored))
     RESULTS.write_text(json.dumps(stored) + "\n")
     RESULTS.with_suffix(".md").write_text(table(stored))
+    figure(stored)
 
 
 if __name__ == "__main__":
