@@ -141,6 +141,9 @@ def table(stored: Row) -> str:
         "|---" * 10 + "|",
         *(row(arm, r, fastest) for arm, r in arms.items()),
     ]
+    if "longer" in stored:
+        at_end = stored["longer"]["env_steps"][-1]
+        lines.append(row(f"model-free, {at_end:,} env steps", stored["longer"], fastest))
     one = next(iter(arms.values()))
     about = (
         f"`{ENV}`, {len(one['returns'][0])} seeds side by side, {one['env_steps'][-1]:,} env steps each; depth "
@@ -193,6 +196,11 @@ def figure(stored: Row) -> None:
         for axis, x in zip(axes, (r["env_steps"], r["seconds"]), strict=True):
             (line,) = axis.plot(x[1:], drawn.mean(1), label=arm)
             axis.fill_between(x[1:], drawn.min(1), drawn.max(1), alpha=0.12, color=line.get_color())
+    if r := stored.get("longer"):
+        drawn = np.array([told["ep/return"] for told in r["told"]]).mean(1)
+        label = f"model-free, {r['env_steps'][-1]:,} env steps"
+        axes[1].plot(r["seconds"][1:], drawn, "--", label=label, color=f"C{ARMS.index('model-free')}")
+        axes[1].legend(fontsize=8)
     axes[0].set(xlabel="env steps per seed", ylabel="return in training", title="the same env steps")
     axes[1].set(xlabel="seconds of the processor, all seeds", title="the same seconds")
     axes[0].legend(fontsize=8)
@@ -207,10 +215,13 @@ def main() -> None:
     parser.add_argument(
         "--depth", type=int, default=None, help="of imagined rollouts; the preset's by default"
     )
+    parser.add_argument(
+        "--longer", type=int, help="env steps of the arm without a model once more, for its seconds"
+    )
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
     stored: Row = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"arms": {}}
-    if not options.table:
+    if not options.table and not options.longer:
         lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
         names = (x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
         stored["cpu"] = next(names, "unknown CPU")
@@ -219,7 +230,10 @@ def main() -> None:
         stored["depth"] = settings("learned", options.depth).depth
         depth = f" --depth {options.depth}" if options.depth else ""
         stored["options"] = f" --env-steps {options.env_steps}{depth}"
-    for arm in [] if options.table else options.only:
+    if options.longer:
+        stored["longer"] = train(settings("model-free", options.depth), options.seeds, options.longer)
+        RESULTS.write_text(json.dumps(stored) + "\n")
+    for arm in [] if options.table or options.longer else options.only:
         stored["arms"][arm] = train(settings(arm, options.depth), options.seeds, options.env_steps)
         RESULTS.write_text(json.dumps(stored) + "\n")
     RESULTS.with_suffix(".md").write_text(table(stored))
