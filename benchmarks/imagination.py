@@ -2,6 +2,7 @@
 
     python benchmarks/imagination.py                        all arms on task:PushBox, 5 seeds each
     python benchmarks/imagination.py --only learned copy --env-steps 100_000
+    python benchmarks/imagination.py --only --longer 2_100_000      the arm without a model, for more env steps
     python benchmarks/imagination.py --table                only rewrite table and figure from the stored results
 
 The seeds of an arm are trained side by side, in one program. At each of ten looks every seed plays the same 200 levels
@@ -221,7 +222,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
     stored: Row = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"arms": {}}
-    if not options.table and not options.longer:
+    if not options.table:
         lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
         names = (x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
         stored["cpu"] = next(names, "unknown CPU")
@@ -229,12 +230,13 @@ def main() -> None:
         stored["versions"] = f"swingup {swingup.__version__}, {packages}, Python {platform.python_version()}"
         stored["depth"] = settings("learned", options.depth).depth
         depth = f" --depth {options.depth}" if options.depth else ""
-        stored["options"] = f" --env-steps {options.env_steps}{depth}"
-    if options.longer:
-        stored["longer"] = train(settings("model-free", options.depth), options.seeds, options.longer)
-        RESULTS.write_text(json.dumps(stored) + "\n")
-    for arm in [] if options.table or options.longer else options.only:
+        longer = f" --longer {options.longer}" if options.longer else ""
+        stored["options"] = f" --env-steps {options.env_steps}{depth}{longer}"
+    for arm in [] if options.table else options.only:
         stored["arms"][arm] = train(settings(arm, options.depth), options.seeds, options.env_steps)
+        RESULTS.write_text(json.dumps(stored) + "\n")
+    if options.longer and not options.table:
+        stored["longer"] = train(settings("model-free", options.depth), options.seeds, options.longer)
         RESULTS.write_text(json.dumps(stored) + "\n")
     RESULTS.with_suffix(".md").write_text(table(stored))
     figure(stored)
