@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from swingup.envs.pure import check_given
 from swingup.errors import ConfigError
 from swingup.nets.layers import MLP
 from swingup.protocols import KnownEnd, KnownReward, VecEnv
@@ -171,12 +172,15 @@ def ensemble(
         known       use their `known_reward` and `known_end` where they have these; what is not given is learnt
         gaussian    do members say variances too? `high` and `low` bound log σ² at the beginning, standardised
 
-    Raises `ConfigError` for observations that are no vectors.
+    Raises `ConfigError` for observations that are no vectors, and `EnvironmentFault` for a function that compiled code
+    cannot call.
     """
     space, actions = env.observation_space, env.action_space
     if not isinstance(space, Box) or len(space.shape) != 1:
         raise ConfigError(f"a model of dynamics needs observations that are vectors; {env.name} has {space}")
     d, a = space.shape[0], actions.n if isinstance(actions, Discrete) else math.prod(actions.shape)
+    if known:
+        check_given(env)
     reward, end = (env.known_reward, env.known_end) if known else (None, None)
     n = d + (reward is None)
     outputs = n + (end is None)

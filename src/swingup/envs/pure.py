@@ -4,6 +4,7 @@ Shapes and dtypes are known then, values are not: `check_env` plays the environm
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from swingup.errors import EnvironmentFault, SwingupError
-from swingup.protocols import Env
+from swingup.protocols import Env, VecEnv
 from swingup.spaces import Discrete, Space
 from swingup.types import EnvState, Obs, Transition
 
@@ -50,6 +51,27 @@ def optional(env: Env, name: str) -> Any:
     An environment need not inherit from `Env`; so this is the one place that asks.
     """
     return getattr(env, name, getattr(Env, name))
+
+
+def check_given(env: VecEnv) -> None:
+    """Raise `EnvironmentFault` where compiled code cannot call a `known_reward` or `known_end`, or would get another
+    shape than [...] for observations [..., D].
+    """
+    space, actions, lead = env.observation_space, env.action_space, (2, 3)
+    obs = jax.ShapeDtypeStruct((*lead, *space.shape), jnp.float32)
+    kind = jnp.int32 if isinstance(actions, Discrete) else jnp.float32
+    action = jax.ShapeDtypeStruct((*lead, *actions.shape), kind)
+    given = ("known_reward", env.known_reward, "reward-shape"), ("known_end", env.known_end, "flag-shape")
+    for call, function, code in given:
+        if function is None:
+            continue
+        said = traced(env.name, call, partial(jax.eval_shape, function), obs, action, obs)
+        if jnp.shape(said) != lead:
+            raise EnvironmentFault(
+                f"{env.name}: {call} returned {said} for observations {obs.shape}; wanted is an array {lead}: both "
+                "axes in front are rows, index the last one with obs[..., i]",
+                code,
+            )
 
 
 def traced(name: str, call: str, function: Callable, *args: Any) -> Any:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from conftest import late
+from swingup.dynamics.ensemble import ensemble
 from swingup.envs import make
 from swingup.envs.adapters.gymnasium import wrap
 from swingup.envs.control import LQ, CartPoleSwingUp
 from swingup.envs.known import KNOWN, WITH_PLACE, known
-from swingup.errors import ConfigError
+from swingup.errors import ConfigError, EnvironmentFault
 from swingup.rollout import wander
 from swingup.testing import check_env
 
@@ -207,3 +208,22 @@ def test_a_class_of_gymnasiums_gives_its_own_reward_and_end_unless_a_wrapper_may
         env = wrap(build, 1)
         assert (env.known_reward, env.known_end) == (None, None)
         env.close()
+
+
+@pytest.mark.parametrize(
+    ("reward", "says"),
+    [
+        (
+            lambda obs, action, next_obs: np.asarray(obs)[..., 0],
+            "known_reward raised TracerArrayConversionError",
+        ),
+        (lambda obs, action, next_obs: obs[0], r"known_reward returned .* wanted is an array \(2, 3\)"),
+    ],
+)
+def test_a_given_reward_that_compiled_code_cannot_use_is_named(reward: Any, says: str) -> None:
+    env = make("gymnasium:Pendulum-v1", 1)
+    env.known_reward = reward
+    with pytest.raises(EnvironmentFault, match=says):
+        ensemble(env, jax.random.key(0), 2, (4,))
+    ensemble(env, jax.random.key(0), 2, (4,), known=False)  # which does not ask
+    env.close()
