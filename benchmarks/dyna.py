@@ -159,9 +159,9 @@ def main() -> None:
     for env in [] if options.table else [options.env] if options.env else list(ALL):
         names, seeds = ALL[env]
         options.seeds = given or seeds
-        for name in options.only if options.env and options.only else names:
-            if options.only and name not in options.only:
-                continue
+        if options.only:
+            names = options.only if options.env else [name for name in names if name in options.only]
+        for name in names:
             before = arms.stored_in(path).get("envs", {}).get(env, {}).get(name, {})
             print(f"{name} in {env}", flush=True)
             arms.train(ARMS[name](env), before, options, partial(arms.keep, path, ("envs", env, name)))

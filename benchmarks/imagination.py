@@ -169,10 +169,15 @@ def table(stored: Row) -> str:
         ("lookahead", "model-free"),
     ):
         if a in arms and b in arms:
-            x, y = (np.array(arms[arm]["told"][-1]["ep/return"]) for arm in (a, b))
+            # The lookahead is in greedy actions alone: in training both arms are one.
+            greedy = a == "lookahead"
+            x, y = (
+                np.array(r["returns"][-1] if greedy else r["told"][-1]["ep/return"])
+                for r in (arms[a], arms[b])
+            )
             low, high = mean_ci(x - y)
             verdict = "above" if low > 0 else "below" if high < 0 else "no difference seen"
-            lines.append(f"| {a} - {b} | {interval(x - y)} | {verdict} |")
+            lines.append(f"| {a} - {b}{', greedily' if greedy else ''} | {interval(x - y)} | {verdict} |")
     where = (
         f"Command: `python benchmarks/imagination.py{stored['options']}`; {stored['cpu']}, one core, shared with other "
         f"jobs; {stored['versions']}."

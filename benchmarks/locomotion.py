@@ -1,6 +1,6 @@
 """Train with learned models on two of MuJoCo's robots, as far as one core comes: ME-TRPO, and MBPO beside SAC.
 
-    python benchmarks/locomotion.py                          all arms, in two hours or so of one core
+    python benchmarks/locomotion.py                          all arms, an hour of one core each at most
     python benchmarks/locomotion.py --only me_trpo --minutes 60
     python benchmarks/locomotion.py --table                  only rewrite page and figure from the stored results
 
@@ -160,8 +160,8 @@ def table(stored: Row) -> str:
     about = (
         f"Greedy returns are means of {EPISODES} episodes of at most 1,000 env steps; those in training are means of "
         "the last three looks, with the policy's noise. Env steps are real ones, CPU minutes those of one core, "
-        "compiling and evaluations included. One seed says little: a second may differ by half. `me_trpo` runs "
-        "HalfCheetah for MBBL's reward, which is given to the model; Hopper's reward is learnt, and its end given."
+        "compiling and evaluations included. One seed says little. HalfCheetah has MBBL's reward, which is given "
+        "to the model; Hopper's reward is learnt, and its end given."
     )
     where = f"Command: `python benchmarks/locomotion.py`; {stored['cpu']}, one core, shared with other jobs; "
     versions = stored["versions"] + f", Gymnasium {gymnasium.__version__}."

@@ -27,7 +27,6 @@ CARS, WATCHED, DREAMT = 192, 20, 40  # new drives; env steps that M watches, and
 TEMPERATURE = 0.01
 SHOWN = 0, 2, 5, 10, 20, 39  # env steps of the dream in the picture
 DREAM, OTHER, STAYS, BEST = "the dream", "with another's actions", "a frame that stays", "V's own picture"
-
 WORLDS = DREAM, OTHER, STAYS, BEST
 
 
@@ -58,7 +57,7 @@ def run(seed: int = 0) -> Report:
 
 @jax.jit
 def seen(vision: VAE, model: MDNRNN, drives: Driven, key: Array) -> dict[str, Array]:
-    """Return frames [DREAMT, N, 32, 32, 1] of the dream and of both yardsticks, with brightness from 0 to 1."""
+    """Return frames [DREAMT, N, 32, 32, 1] of the dream and of its yardsticks, with brightness from 0 to 1."""
     z = vision.encode(vision.see(drives.obs)).mean
     noise = mixture.draw(key, (DREAMT, z.shape[1]), z.shape[-1], ALGO.mixtures)
 

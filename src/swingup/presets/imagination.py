@@ -7,7 +7,7 @@ UNMEASURED = "not measured yet"
 
 PRESETS: dict[Pair, Preset] = {
     ("i2a", "task:PushBox"): Preset(
-        # Chosen for the arm without a model, but for the depth: deeper ones cost thrice as much.
+        # Chosen for the arm without a model, but for the depth, which is the cheapest there is.
         I2A(num_envs=32, num_steps=10, depth=1, lr=2e-3, gamma=0.97, lam=0.95),
         env_steps=500_000,
         result="-1.7 in training, mean of 5 seeds; 7.9 with arm=exact, -2.0 model-free",
