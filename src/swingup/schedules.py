@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.extend.core import jaxpr_as_fun
 
 from swingup import counters
 from swingup.counters import Counter
@@ -71,8 +72,13 @@ def only(when: Array, work: Callable[[T], T], before: T) -> T:
     >>> int(only(jnp.bool_(True), lambda x: x + 1, jnp.int32(1))), int(only(jnp.bool_(False), lambda x: x + 1, 1))
     (2, 1)
     """
+    traced, shapes = jax.make_jaxpr(work, return_shape=True)(before)
 
     def turn(carry: tuple[Array, T]) -> tuple[Array, T]:
-        return jnp.bool_(False), work(carry[1])
+        # XLA does what is the same in each turn before the loop, though there may be no turn. So what the work reads
+        # from outside has to look as if it depended on the turn.
+        _, outside, inside = jax.lax.optimization_barrier((carry[0], traced.consts, carry[1]))
+        done = jaxpr_as_fun(traced.replace(consts=outside))(*jax.tree.leaves(inside))
+        return jnp.bool_(False), jax.tree.unflatten(jax.tree.structure(shapes), done)
 
     return jax.lax.while_loop(lambda carry: carry[0], turn, (jnp.asarray(when), before))[1]

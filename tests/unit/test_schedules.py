@@ -25,3 +25,17 @@ def test_work_is_done_for_the_seeds_that_need_it() -> None:
     np.testing.assert_array_equal(each(jnp.array([False, False]), x), x)
     jax.effects_barrier()
     assert not done
+
+
+def test_work_that_does_not_depend_on_what_was_before_is_spared_too() -> None:
+    """XLA moves what is the same in each turn of a loop out of it, where it would be done for nobody."""
+
+    def each(when: jax.Array, x: jax.Array) -> jax.Array:
+        return only(when, lambda _: x @ x, jnp.zeros((100, 100)))
+
+    seeds = jnp.zeros(2, bool), jnp.ones((2, 100, 100))
+    for program, given in (each, (seeds[0][0], seeds[1][0])), (jax.vmap(each), seeds):
+        text = str(jax.jit(program).lower(*given).compile().as_text())
+        entry = text[text.index("\nENTRY ") :]
+        assert "while/body/dot_general" in text
+        assert "while/body/dot_general" not in entry
