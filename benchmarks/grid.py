@@ -1,15 +1,17 @@
 """Measure a grid of 160 runs: PPO on CartPole, 4 learning rates x 4 clips x 10 seeds, 100,000 env steps each.
 
 All is counted: imports, compiling, final evaluations, table and figure, of one command with an empty cache of compiled
-programs. `--kills N` kills the same grid N times with SIGKILL at random moments, and compares its digests with those of
-a grid that nobody stopped. `--rows` trains the same settings with other numbers of rows per device. `--sb3` trains one
-of the 160 runs with Stable-Baselines3, with the same hyperparameters, and then two in two processes at once, to compare
-env steps per second; it lives in a virtual environment of its own, which is made when it is missing. Run
+programs. `--kills N` kills the same grid with SIGKILL at random moments, again and again until it ends, and then a
+fresh one, N times in all, and compares digests and rows of metrics with those of a grid that nobody stopped. `--rows`
+trains the same settings with other numbers of rows per device. `--sb3` trains one of the 160 runs with
+Stable-Baselines3, with the same hyperparameters, and then two in two processes at once, to compare env steps per
+second; it lives in a virtual environment of its own, which is made when it is missing. Run
 `python benchmarks/grid.py [--quick] [--kills 20] [--rows 1 5 40 160] [--sb3]`; what it measures is put in
 benchmarks/results/grid.json, and benchmarks/results/grid.md is written from that.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -33,6 +35,8 @@ FULL = {
     "lr": ["1e-3", "5e-4", "2.5e-4", "1e-4"],
     "clip": ["0.1", "0.2", "0.3", "0.4"],
 }
+LONGEST = 40.0  # seconds between two kills
+TIMES = ("seconds",)  # columns of metrics that differ between two runs
 QUICK = {"env_steps": 5_000, "seeds": 2, "lr": ["1e-3", "2.5e-4"], "clip": ["0.1", "0.2"]}
 
 
@@ -93,23 +97,47 @@ def whole(size: dict[str, Any], base: Path) -> dict[str, Any]:
     }
 
 
-def killed(size: dict[str, Any], base: Path, kills: int, longest: float) -> dict[str, Any]:
-    """Kill the grid at random moments, then let it end: are its digests those of the one that nobody stopped?"""
-    out, moments = base / "killed", []
-    for _ in range(kills):
-        process = started(command(size, out), base / "cache", base / "killed.log")
-        moments.append(round(random.uniform(1.0, longest), 1))
-        time.sleep(moments[-1])
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == 0:
-            break  # it had ended before
-    timed(command(size, out), base / "cache", base / "killed.log")
-    same = [a == b for a, b in zip(digests(out), digests(base / "whole"), strict=True)]
+def rows(path: Path) -> list[list[dict[str, str]]]:
+    """Return the rows of each setting's metrics, without the columns that tell of time."""
+    found = []
+    for run in sweep.read(path).paths:
+        with (run / "metrics.csv").open() as file:
+            found.append([{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)])
+    return found
+
+
+def killed(size: dict[str, Any], base: Path, kills: int) -> dict[str, Any]:
+    """Kill grids at random moments until they end: are digests and rows those of the grid that nobody stopped?
+
+    A grid that ended is followed by a fresh one, until as many kills are done. Up to `LONGEST` seconds lie between
+    two, so a grid is killed many times: while it imports, compiles, trains, evaluates, writes or draws.
+    """
+    moments, grids, same, equal = [], 0, 0, 0
+    wanted, lines = digests(base / "whole"), rows(base / "whole")
+    while len(moments) < kills:
+        out, ended = base / f"killed-{grids}", False
+        while not ended and len(moments) < kills:
+            process = started(command(size, out), base / "cache", base / "killed.log")
+            moments.append(round(random.uniform(1.0, LONGEST), 1))
+            try:
+                process.wait(moments[-1])
+                moments.pop()  # it was faster
+                ended = True
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        timed(command(size, out), base / "cache", base / "killed.log")
+        same += sum(a == b for a, b in zip(digests(out), wanted, strict=True))
+        equal += sum(a == b for a, b in zip(rows(out), lines, strict=True))
+        grids += 1
+        shutil.rmtree(out)
     return {
         "kills": len(moments),
         "after_seconds": moments,
-        "settings": len(same),
-        "with_the_same_digest": sum(same),
+        "grids": grids,
+        "settings": grids * len(wanted),
+        "with_the_same_digest": same,
+        "with_the_same_rows": equal,
     }
 
 
@@ -165,9 +193,9 @@ def table(data: dict[str, Any]) -> str:
         "PPO on CartPole-v1: 4 learning rates, 4 clips, 10 seeds, 100,000 env steps each, trained by `swingup grid`. "
         "All is counted: imports, compiling, final evaluations, table and figure, of one command with an empty cache "
         "of compiled programs. Repeat seconds are those of the same command when nothing is missing. Killed: SIGKILL "
-        "at random moments, and then the digests beside those of the grid that nobody stopped. Stable-Baselines3 "
-        "trains one of these runs with the same hyperparameters, on one thread, imports included. Command: `python "
-        "benchmarks/grid.py --sb3 --kills 2`."
+        "at random moments, again and again until the grid ends, and then digests and rows of metrics beside those of "
+        "the grid that nobody stopped. Stable-Baselines3 trains one of these runs with the same hyperparameters, on "
+        "one thread, imports included. Command: `python benchmarks/grid.py --sb3 --kills 20`."
     )
     lines = ["# A grid of 160 runs", "", about, ""]
     lines += ["| what | measured |", "|---|---|"]
@@ -206,7 +234,7 @@ def main() -> None:
     data["machine"] = {"cores": os.cpu_count(), "processor": machine()["cpu"], "load before": load}
     data["the grid"] = whole(size, base)
     if args.kills:
-        data["killed"] = killed(size, base, args.kills, data["the grid"]["wall_seconds"])
+        data["killed"] = killed(size, base, args.kills)
     if args.rows:
         data["rows"] = [with_rows(size, base, rows) for rows in args.rows]
     for name, processes in (
