@@ -13,6 +13,7 @@ import pytest
 
 from conftest import small
 from swingup import sharing
+from swingup.algos import ALGOS
 from swingup.envs import Hosted, make
 from swingup.errors import ConfigError
 from swingup.training import parallel
@@ -81,21 +82,35 @@ def assert_rounded(path: str, count: int) -> None:
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+WALKED = {
+    ("ppo", "CartPole-v1"): BOTH,
+    ("a2c", "CartPole-v1"): "",
+    ("dqn", "CartPole-v1"): BOTH,
+    ("sac", "Pendulum-v1"): "",
+    ("alphazero", "pgx:tic_tac_toe"): "",  # environments that an algorithm plans in, and a window of games
+}
+OTHERS = {
+    "CartPole-v1": ("vpg", "trpo", "c51", "qr_dqn", "sac_discrete", "world_models"),
+    "Pendulum-v1": ("ddpg", "td3", "mpc"),
+    "tabular:Grid": (
+        *("q_learning", "sarsa", "expected_sarsa", "double_q_learning", "td_lambda"),
+        *("value_iteration", "policy_iteration"),
+    ),
+    "task:CartPoleSwingUp": ("pets", "mbmf", "me_trpo", "mbpo", "mve", "steve"),
+    "task:PushBox": ("i2a",),
+}
+
+
+def walks() -> list[Any]:
+    """Every algorithm: a few of all kinds, and with `--everything` the others."""
+    few = [(*pair, more) for pair, more in WALKED.items()]
+    rest = [(name, env, "") for env, names in OTHERS.items() for name in names]
+    assert {walk[0] for walk in few + rest} == set(ALGOS)
+    return few + [pytest.param(*walk, marks=pytest.mark.everything) for walk in rest]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "env", "more"),
-    [
-        ("ppo", "CartPole-v1", BOTH),
-        ("a2c", "CartPole-v1", ""),
-        ("dqn", "CartPole-v1", BOTH),
-        ("sac", "Pendulum-v1", ""),
-        (
-            "alphazero",
-            "pgx:tic_tac_toe",
-            "",
-        ),  # environments that an algorithm plans in, and a window of games
-    ],
-)
+@pytest.mark.parametrize(("name", "env", "more"), walks())
 def test_devices_that_share_environments_learn_what_one_learns(
     name: str, env: str, more: str, tmp_path: Path
 ) -> None:
