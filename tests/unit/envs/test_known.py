@@ -210,20 +210,20 @@ def test_a_class_of_gymnasiums_gives_its_own_reward_and_end_unless_a_wrapper_may
         env.close()
 
 
+@pytest.mark.parametrize("name", ["known_reward", "known_end"])
 @pytest.mark.parametrize(
-    ("reward", "says"),
+    ("function", "says"),
     [
-        (
-            lambda obs, action, next_obs: np.asarray(obs)[..., 0],
-            "known_reward raised TracerArrayConversionError",
-        ),
-        (lambda obs, action, next_obs: obs[0], r"known_reward returned .* wanted is an array \(2, 3\)"),
+        (lambda obs, action, next_obs: np.asarray(obs)[..., 0], "raised TracerArrayConversionError"),
+        (lambda obs, action, next_obs: obs[0], r"returned .* wanted is an array \(2, 3\)"),
     ],
 )
-def test_a_given_reward_that_compiled_code_cannot_use_is_named(reward: Any, says: str) -> None:
+def test_what_is_given_and_cannot_be_used_by_compiled_code_is_named(
+    name: str, function: Any, says: str
+) -> None:
     env = make("gymnasium:Pendulum-v1", 1)
-    env.known_reward = reward
-    with pytest.raises(EnvironmentFault, match=says):
+    setattr(env, name, function)
+    with pytest.raises(EnvironmentFault, match=f"{name} {says}"):
         ensemble(env, jax.random.key(0), 2, (4,))
     ensemble(env, jax.random.key(0), 2, (4,), known=False)  # which does not ask
     env.close()
