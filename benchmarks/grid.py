@@ -12,6 +12,7 @@ benchmarks/results/grid.json, and benchmarks/results/grid.md is written from tha
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import random
@@ -187,6 +188,36 @@ def sb3(size: dict[str, Any], processes: int) -> dict[str, Any]:
     }
 
 
+def floor(size: dict[str, Any]) -> dict[str, Any]:
+    """Return how long the matrix products of the gradient steps alone would take, at the rate that NumPy's reaches.
+
+    A gradient step multiplies forwards, and backwards twice: for the weights and for what they were given. Each core
+    multiplies matrices of the size of a minibatch and a hidden layer, in a process of its own and all at once.
+    """
+    from swingup.presets import defaults
+
+    a, (n, m) = defaults("ppo", "CartPole-v1").algo, (4, 2)  # observations and actions of CartPole
+    widths = [n, *a.hidden]
+    body = sum(x * y for x, y in itertools.pairwise(widths))
+    flops = 3 * 2 * a.epochs * (2 * body + widths[-1] * (m + 1))  # of both networks, for each env step
+    rows = a.num_envs * a.num_steps // a.num_minibatches
+    code = f"import numpy as np, time; x, w = np.ones(({rows}, {a.hidden[0]}), 'f'), np.ones({tuple(a.hidden)}, 'f')"
+    code += "; began = time.time(); [x @ w for _ in range(100_000)]; print(time.time() - began)"
+    env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    cores = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env)
+        for _ in range(os.cpu_count() or 1)
+    ]
+    once = 2 * rows * a.hidden[0] * a.hidden[1] * 100_000
+    rate = sum(once / float(core.communicate()[0]) for core in cores)
+    total = flops * len(size["lr"]) * len(size["clip"]) * size["seeds"] * size["env_steps"]
+    return {
+        "kFLOP_of_an_env_step": round(flops / 1e3),
+        "GFLOP_per_second_of_all_cores": round(rate / 1e9),
+        "seconds": round(total / rate, 1),
+    }
+
+
 def table(data: dict[str, Any]) -> str:
     """Write what is stored as a page."""
     about = (
@@ -195,7 +226,7 @@ def table(data: dict[str, Any]) -> str:
         "of compiled programs. Repeat seconds are those of the same command when nothing is missing. Killed: SIGKILL "
         "at random moments, again and again until the grid ends, and then digests and rows of metrics beside those of "
         "the grid that nobody stopped. Stable-Baselines3 trains one of these runs with the same hyperparameters, on "
-        "one thread, imports included. Command: `python benchmarks/grid.py --sb3 --kills 20`."
+        "one thread, imports included. Command: `python benchmarks/grid.py --sb3 --kills 20 --rows 5 10 40 80 --floor`."
     )
     lines = ["# A grid of 160 runs", "", about, ""]
     lines += ["| what | measured |", "|---|---|"]
@@ -223,6 +254,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--rows", type=int, nargs="*", default=[])
     parser.add_argument("--sb3", action="store_true")
+    parser.add_argument("--floor", action="store_true", help="how long the matrix products alone would take")
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
     size, base = (QUICK if args.quick else FULL), Path(tempfile.mkdtemp(prefix="grid-"))
@@ -233,7 +265,8 @@ def main() -> None:
         return
     load = " ".join(f"{x:.1f}" for x in os.getloadavg())
     data["machine"] = {"cores": os.cpu_count(), "processor": machine()["cpu"], "load before": load}
-    data["the grid"] = whole(size, base)
+    if args.kills or args.sb3 or not args.floor:
+        data["the grid"] = whole(size, base)
     if args.kills:
         data["killed"] = killed(size, base, args.kills)
     if args.rows:
@@ -244,6 +277,8 @@ def main() -> None:
         data[name] = sb3(size, processes)
         ratio = data["the grid"]["env_steps_per_second"] / data[name]["env_steps_per_second"]
         data[name]["the_grid_is_faster_by"] = round(ratio, 1)
+    if args.floor:
+        data["matrix products alone"] = floor(size)
     print(json.dumps(data, indent=1))
     if not args.quick:
         stored.write_text(json.dumps(data, indent=1) + "\n")
