@@ -84,14 +84,12 @@ def assert_rounded(path: str, count: int) -> None:
 
 WALKED = {
     ("ppo", "CartPole-v1"): BOTH,
-    ("a2c", "CartPole-v1"): "",
     ("dqn", "CartPole-v1"): BOTH,
-    ("sac", "Pendulum-v1"): "",
     ("alphazero", "pgx:tic_tac_toe"): "",  # environments that an algorithm plans in, and a window of games
 }
 OTHERS = {
-    "CartPole-v1": ("vpg", "trpo", "c51", "qr_dqn", "sac_discrete", "world_models"),
-    "Pendulum-v1": ("ddpg", "td3", "mpc"),
+    "CartPole-v1": ("vpg", "a2c", "trpo", "c51", "qr_dqn", "sac_discrete", "world_models"),
+    "Pendulum-v1": ("ddpg", "td3", "sac", "mpc"),
     "tabular:Grid": (
         *("q_learning", "sarsa", "expected_sarsa", "double_q_learning", "td_lambda"),
         *("value_iteration", "policy_iteration"),
