@@ -1,4 +1,4 @@
-"""Kill `swingup tune` at random moments: does the study that was killed become the study that nobody stopped?
+"""Measure what is lost when `swingup tune` is killed at random moments: is it the study that nobody stopped?
 
     python benchmarks/tuning.py                 # ten kills
     python benchmarks/tuning.py --kills 2 --trials 8
