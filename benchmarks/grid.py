@@ -189,32 +189,37 @@ def sb3(size: dict[str, Any], processes: int) -> dict[str, Any]:
 
 
 def floor(size: dict[str, Any]) -> dict[str, Any]:
-    """Return how long the matrix products of the gradient steps alone would take, at the rate that NumPy's reaches.
+    """Return how long the products and the tanh of the gradient steps alone would take, at the rates of NumPy's.
 
     A gradient step multiplies forwards, and backwards twice: for the weights and for what they were given. Each core
-    multiplies matrices of the size of a minibatch and a hidden layer, in a process of its own and all at once.
+    works on arrays of the size of a minibatch and a hidden layer, in a process of its own and all at once.
     """
     from swingup.presets import defaults
 
     a, (n, m) = defaults("ppo", "CartPole-v1").algo, (4, 2)  # observations and actions of CartPole
-    widths = [n, *a.hidden]
+    widths, steps = [n, *a.hidden], len(size["lr"]) * len(size["clip"]) * size["seeds"] * size["env_steps"]
     body = sum(x * y for x, y in itertools.pairwise(widths))
     flops = 3 * 2 * a.epochs * (2 * body + widths[-1] * (m + 1))  # of both networks, for each env step
-    rows = a.num_envs * a.num_steps // a.num_minibatches
-    code = f"import numpy as np, time; x, w = np.ones(({rows}, {a.hidden[0]}), 'f'), np.ones({tuple(a.hidden)}, 'f'); "
-    code += "y = x @ w; began = time.time(); [np.dot(x, w, out=y) for _ in range(100_000)]; print(time.time() - began)"
+    tanh = 2 * a.epochs * sum(a.hidden)
+    shape, times = (a.num_envs * a.num_steps // a.num_minibatches, a.hidden[0]), 50_000
+    code = f"import numpy as np, time; x, w = np.full({shape}, 0.5, 'f'), np.ones({tuple(a.hidden)}, 'f'); y = x @ w\n"
+    for work in "np.dot(x, w, out=y)", "np.tanh(x, out=y)":
+        code += f"began = time.time(); [{work} for _ in range({times})]; print(time.time() - began)\n"
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     cores = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env)
         for _ in range(os.cpu_count() or 1)
     ]
-    once = 2 * rows * a.hidden[0] * a.hidden[1] * 100_000
-    rate = sum(once / float(core.communicate()[0]) for core in cores)
-    total = flops * len(size["lr"]) * len(size["clip"]) * size["seeds"] * size["env_steps"]
+    found = [[float(x) for x in core.communicate()[0].split()] for core in cores]
+    products = sum(2 * shape[0] * a.hidden[0] * a.hidden[1] * times / seconds for seconds, _ in found)
+    curves = sum(shape[0] * shape[1] * times / seconds for _, seconds in found)
     return {
         "kFLOP_of_an_env_step": round(flops / 1e3),
-        "GFLOP_per_second_of_all_cores": round(rate / 1e9),
-        "seconds": round(total / rate, 1),
+        "GFLOP_per_second_of_all_cores": round(products / 1e9),
+        "seconds_of_products": round(steps * flops / products, 1),
+        "tanh_of_an_env_step": tanh,
+        "million_tanh_per_second_of_all_cores": round(curves / 1e6),
+        "seconds_of_tanh": round(steps * tanh / curves, 1),
     }
 
 
@@ -254,7 +259,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--rows", type=int, nargs="*", default=[])
     parser.add_argument("--sb3", action="store_true")
-    parser.add_argument("--floor", action="store_true", help="how long the matrix products alone would take")
+    parser.add_argument("--floor", action="store_true", help="how long products and tanh alone would take")
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
     size, base = (QUICK if args.quick else FULL), Path(tempfile.mkdtemp(prefix="grid-"))
@@ -280,7 +285,7 @@ def main() -> None:
         ratio = data["the grid"]["env_steps_per_second"] / data[name]["env_steps_per_second"]
         data[name]["the_grid_is_faster_by"] = round(ratio, 1)
     if args.floor:
-        data["matrix products alone"] = floor(size)
+        data["products and tanh alone"] = floor(size)
     print(json.dumps(data, indent=1))
     if not args.quick:
         stored.write_text(json.dumps(data, indent=1) + "\n")
