@@ -67,8 +67,6 @@ def processor() -> float:
 
 def theirs(seed: int) -> dict[str, Any]:
     """Train mbrl-lib's."""
-    python = launch.python_of("mbrl_lib")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *AFTER], check=True, capture_output=True)
     return launch.measure("mbrl_lib", [json.dumps(settings(seed))], timeout=3600)
 
 
@@ -186,6 +184,9 @@ def main() -> None:
         if not o.table
         else {}
     )
+    if not o.table:  # before any seconds are counted
+        python = launch.python_of("mbrl_lib")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *AFTER], check=True, capture_output=True)
     for seed in [] if o.table else range(o.seeds):
         for who, train in ((OURS, ours), (AGAIN, again), ("mbrl-lib", theirs)):
             if str(seed) in stored["seeds"].setdefault(who, {}):
