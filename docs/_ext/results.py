@@ -62,7 +62,11 @@ PAGES = {  # name: (source, levels to lower its headings, what stands there with
     "grid": ("benchmarks/results/grid.md", 2, "*No grid is stored in this checkout yet.*"),
     "cluster": ("benchmarks/results/cluster.md", 2, "*No killed cluster is stored in this checkout yet.*"),
     "tuning": ("benchmarks/results/tuning.md", 2, "*No killed study is stored in this checkout yet.*"),
-    "devices": ("benchmarks/results/devices.md", 2, "*No speeds of devices are stored in this checkout yet.*"),
+    "devices": (
+        "benchmarks/results/devices.md",
+        2,
+        "*No speeds of devices are stored in this checkout yet.*",
+    ),
     "mbrl-lib": (
         "benchmarks/results/mbrl-lib.md",
         2,
