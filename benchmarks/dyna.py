@@ -148,6 +148,35 @@ def table(stored: Row) -> str:
     )
 
 
+def figure(stored: Row) -> None:
+    """Draw MBMF over real env steps, beside its planner alone and beside TRPO: means over seeds with intervals."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = stored["envs"].get("gymnax:Pendulum-v1", {})
+    fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    drawn = (
+        ("mbmf", "planner, lesson, then TRPO"),
+        ("mbmf-planner", "the planner alone"),
+        ("trpo", "TRPO alone"),
+    )
+    for colour, (arm, label) in enumerate(drawn):
+        rows = [row for row in found.get(arm, {"rows": []})["rows"] if row["whole"]]
+        if rows:
+            at = [n for n, _ in rows[0]["looks"]]
+            x = np.array([[score for _, score in row["looks"]] for row in rows])
+            ax.plot(at, x.mean(0), "o-", markersize=3, label=label, color=f"C{colour}")
+            ax.fill_between(
+                at, *np.array([mean_ci(each) for each in x.T]).T, alpha=0.2, lw=0, color=f"C{colour}"
+            )
+    ax.set(xlabel="real env steps", ylabel="greedy return", title="Pendulum-v1, ten seeds, 95 % intervals")
+    ax.legend(fontsize=8)
+    fig.savefig(RESULTS.with_name("mbmf.png"), dpi=100)
+    plt.close(fig)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(ARMS))
@@ -168,6 +197,8 @@ def main() -> None:
             path.with_suffix(".md").write_text(table(arms.stored_in(path)))
     text = table(arms.stored_in(path))
     path.with_suffix(".md").write_text(text)
+    if not options.quick:
+        figure(arms.stored_in(path))
     print("\n" + text)
 
 
