@@ -10,7 +10,7 @@ a model: so what is left of a difference is the model's. `...-one` takes one. `t
 practises, and 100 times its env steps. `mbmf-planner` is MBMF whose planner is never replaced by a policy, for ten
 trials. The seeds of an arm are trained side by side in one program (`arms.py`). At each tenth of the env steps every
 seed plays the same 20 starts greedily. Results go to `benchmarks/results/dyna.json` (every look of every seed, and the
-episodes of every iteration) and `.md`. A second call trains only what is missing there.
+episodes of every iteration), `.md` and `mbmf.png`. A second call trains only what is missing there.
 """
 
 import os
