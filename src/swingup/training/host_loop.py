@@ -20,7 +20,7 @@ from swingup.replay.frames import newest, restore
 from swingup.rollout import carry_on, draws, episode_stats, keys, nonfinite, record
 from swingup.spaces import to_env
 from swingup.training.clock import Clock
-from swingup.training.parallel import over_seeds
+from swingup.training.parallel import over_seeds, place
 from swingup.training.rows import each, rows
 from swingup.types import Actor, Choice, Rollout, Seen, State, Step
 
@@ -37,7 +37,7 @@ class Loop:
     """
 
     def __init__(self, algo: Algorithm, env: VecEnv, state: State, clock: Clock, mesh: Mesh | None = None):
-        self.algo, self.env, self.clock = algo, env, clock
+        self.algo, self.env, self.clock, self.mesh = algo, env, clock, mesh
         self.rows = rows(env, len(state.key), algo.num_envs)
         self.draw, self.act, self.finish = self.compiled(state, mesh)
         overlaps = algo.replay_size and env.stateful and not algo.up_to_date
@@ -156,7 +156,9 @@ class Loop:
 
         def work() -> Any:
             kept, rest = halves(learner, self.algo.acting(learner))
-            return jax.block_until_ready(self.finish(self.algo, kept, rest, recent, (rollout, first), key))
+            done = self.finish(self.algo, kept, rest, recent, (rollout, first), key)
+            *state, metrics = jax.block_until_ready(done)
+            return *place(state, self.mesh), metrics  # XLA gives empty arrays no place in particular
 
         if self.worker is not None:
             return self.worker.submit(work)

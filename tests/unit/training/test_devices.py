@@ -19,9 +19,9 @@ from swingup.envs import make
 from swingup.training import driver
 
 algo = small({name!r})
-env = make({env!r}, algo.num_envs)
-state = driver.run(algo, env, driver.init(algo, env, [4, 5]), 2, every=[1])  # what a chunk returns, the next one takes
-assert len(state.key.sharding.device_set) == {devices}
+env = make({env!r}, algo.num_envs * (2 if {env!r}.startswith("gymnasium") else 1))  # a host has them for all seeds
+state = driver.run(algo, env, driver.begin(algo, env, [4, 5]), 2, every=[1])  # what a chunk returns, the next one takes
+assert len(jax.tree.leaves(state.learner)[0].sharding.device_set) == {devices}
 np.savez({out!r}, *arrays(state.learner))
 """
 
@@ -32,7 +32,8 @@ np.savez({out!r}, *arrays(state.learner))
     [
         ("dqn", "CartPole-v1"),
         ("mbmf", "Pendulum-v1"),
-    ],  # a replay; a model without variances, whose arrays are empty
+        ("mbmf", "gymnasium:Pendulum-v1"),
+    ],  # a replay; a model without variances, whose arrays are empty, also where the host steps
 )
 def test_two_devices_learn_what_one_learns(name: str, env: str, tmp_path: Path) -> None:
     """To rounding, which other shapes of products may change."""
