@@ -206,18 +206,23 @@ def nonfinite(tree: Any) -> Array:
     return sum((jnp.sum(~jnp.isfinite(x)) for x in floats), jnp.int32(0)).astype(jnp.int32)
 
 
-def minibatches(data: Any, count: int, key: Array) -> Any:
-    """Shuffle [T, N, ...] arrays and cut them in `count` equal parts: [count, T N / count, ...].
+def minibatches(data: Any, count: int, keys: Array) -> tuple[Array, Callable[[Array], Any]]:
+    """Shuffle [T, N, ...] arrays for each of K epochs, with its key of `keys` [K], and cut it in `count` equal parts.
 
-    Every sample is in exactly one part. `count` must divide T N.
+    Returns which samples are in each minibatch, [K count, T N / count], and the function that looks these up: it takes
+    the samples of one minibatch, and returns arrays [T N / count, ...]. Every sample is in exactly one part of an epoch.
+    `count` must divide T N.
     """
     t, n = jax.tree.leaves(data)[0].shape[:2]
-    order = permutation(key, t * n)
+    # The orders of all epochs are drawn at once, and a minibatch is looked up when it is needed: both are faster than
+    # to shuffle the data themselves, and no copy of these is made.
+    samples = jax.vmap(lambda key: permutation(key, t * n))(keys).reshape(len(keys) * count, -1)
+    flat = jax.tree.map(lambda x: x.reshape(t * n, *x.shape[2:]), whole(data))
 
-    def cut(x):
-        return x.reshape(t * n, *x.shape[2:])[order].reshape(count, -1, *x.shape[2:])
+    def look_up(samples: Array) -> Any:
+        return parted(jax.tree.map(lambda x: x[samples], flat))
 
-    return parted(jax.tree.map(cut, whole(data)), 1)
+    return samples, look_up
 
 
 def permutation(key: Array, n: int) -> Array:

@@ -74,12 +74,28 @@ def rollout_of(done, ep_return):
 # --- Minibatches
 
 
+def cut(data, count, key):
+    """The minibatches of one epoch, [count, T N / count, ...]."""
+    samples, look_up = minibatches(jax.tree.map(jnp.asarray, data), count, key[None])
+    return jax.vmap(look_up)(samples)
+
+
+def test_each_epoch_has_an_order_of_its_own_and_its_minibatches_follow_each_other():
+    data, keys = jnp.arange(24).reshape(6, 4), jax.random.split(jax.random.key(0), 5)
+    samples, look_up = minibatches(data, 3, keys)
+    assert samples.shape == (15, 8)
+    every = np.asarray(jax.vmap(look_up)(samples)).reshape(5, 3, 8)
+    for epoch, key in zip(every, keys, strict=True):
+        np.testing.assert_array_equal(epoch, cut(data, 3, key))
+    assert len({epoch.tobytes() for epoch in every}) == 5
+
+
 @fast
 @given(st.integers(0, 2**31 - 1), st.sampled_from([1, 3, 8, 24]))
 def test_minibatches_hold_each_sample_once_and_keep_rows_paired(seed, count):
     number = np.arange(24).reshape(6, 4)
     data = {"number": number, "double": 2.0 * number, "row": np.stack([number, -number], -1)}
-    parts = jax.tree.map(np.asarray, minibatches(data, count, jax.random.key(seed)))
+    parts = jax.tree.map(np.asarray, cut(data, count, jax.random.key(seed)))
     assert parts["number"].shape == (count, 24 // count)
     assert parts["row"].shape == (count, 24 // count, 2)
     np.testing.assert_array_equal(np.sort(parts["number"].ravel()), np.arange(24))
@@ -89,8 +105,8 @@ def test_minibatches_hold_each_sample_once_and_keep_rows_paired(seed, count):
 
 def test_minibatches_are_shuffled_over_time_and_environments():
     """Each sample comes first equally often, and is put in each of 3 parts equally often."""
-    cut = jax.jit(jax.vmap(lambda key: minibatches(jnp.arange(12).reshape(4, 3), 3, key)))
-    parts = np.asarray(cut(jax.random.split(jax.random.key(0), 6000)))
+    every = jax.jit(jax.vmap(lambda key: cut(jnp.arange(12).reshape(4, 3), 3, key)))
+    parts = np.asarray(every(jax.random.split(jax.random.key(0), 6000)))
     assert stats.chisquare(np.bincount(parts[:, 0, 0], minlength=12)).pvalue > 1e-8
     part_of_5 = np.argwhere(parts == 5)[:, 1]
     assert stats.chisquare(np.bincount(part_of_5, minlength=3)).pvalue > 1e-8

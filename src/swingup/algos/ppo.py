@@ -117,21 +117,19 @@ class PPO(Algorithm):
         """Take K epochs of minibatch gradient steps on one rollout [T, N]."""
         data = self.advantages(learner, rollout)
         optimizer = self.optimizer(counters.real(learner.iteration))
+        every, look_up = minibatches(data, self.num_minibatches, jax.random.split(key, self.epochs))
 
-        def gradient_step(carry, batch):
+        def gradient_step(carry, samples):
             (params, opt_state), going = carry
-            grads, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, look_up(samples))
             new = descend(optimizer, params, opt_state, grads)
             if self.target_kl is not None:
                 going &= metrics["kl"] <= 1.5 * self.target_kl
                 new = jax.tree.map(partial(jnp.where, going), new, (params, opt_state))
             return (new, going), metrics
 
-        def epoch(carry, key):
-            return jax.lax.scan(gradient_step, carry, minibatches(data, self.num_minibatches, key))
-
         carry = (learner.params, learner.opt_state), jnp.bool_(True)
-        carry, metrics = jax.lax.scan(epoch, carry, jax.random.split(key, self.epochs))
+        carry, metrics = jax.lax.scan(gradient_step, carry, every)
         (params, opt_state), _ = carry
         metrics = jax.tree.map(jnp.mean, metrics) | self.diagnostics(params, data)
         running = statistics(learner, rollout, self.gamma)

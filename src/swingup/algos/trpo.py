@@ -125,17 +125,15 @@ class TRPO(Algorithm):
         data = self.advantages(learner, rollout)
         params, metrics = self.improve(learner.params, data)
         pairs = params.encode(data.obs), data.target  # a shared body keeps still, or the policy would move
+        every, look_up = minibatches(pairs, self.num_minibatches, jax.random.split(key, self.value_epochs))
 
-        def gradient_step(carry, batch):
+        def gradient_step(carry, samples):
             critic, opt_state = carry
-            loss, grads = jax.value_and_grad(self.value_loss)(critic, *batch)
+            loss, grads = jax.value_and_grad(self.value_loss)(critic, *look_up(samples))
             return descend(self.optimizer(), critic, opt_state, grads), loss
 
-        def epoch(carry, key):
-            return jax.lax.scan(gradient_step, carry, minibatches(pairs, self.num_minibatches, key))
-
         carry = params.critic, learner.opt_state
-        (critic, opt_state), losses = jax.lax.scan(epoch, carry, jax.random.split(key, self.value_epochs))
+        (critic, opt_state), losses = jax.lax.scan(gradient_step, carry, every)
         params = eqx.tree_at(lambda p: p.critic, params, critic)
         metrics |= {"loss/value": losses.mean()} | self.diagnostics(params, data)
         running = statistics(learner, rollout, self.gamma)

@@ -42,13 +42,9 @@ def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array
 def matmul(x: Array, weight: Array) -> Array:
     """Return x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
 
-    That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first.
+    That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first. With few inputs x W
+    is a sum of that many terms, which unlike a product is fused with what follows.
     """
-    return _product(x, weight)
-
-
-def _product(x: Array, weight: Array) -> Array:
-    """Return x W; with few inputs by a sum of that many terms, which unlike a product is fused with what follows."""
     if weight.shape[0] > 8:
         return x @ weight
     first, *others = (x[..., i : i + 1] * weight[i] for i in range(weight.shape[0]))
@@ -59,9 +55,10 @@ def _product(x: Array, weight: Array) -> Array:
 def _matmul_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (x, weight), (dx, dweight) = primals, tangents
     rows = x.reshape(-1, x.shape[-1])
-    # Going back, what is below the barrier is g', written out; without the barrier XLA undoes the transpose.
-    product = jax.lax.optimization_barrier(jax.lax.dot_general(dweight, rows, (((0,), (1,)), ((), ())))).T
-    return _product(x, weight), dx @ weight + product.reshape(*x.shape[:-1], -1)
+    # Going back, the lower barrier is g' and the upper one g'x, both written out: without them XLA undoes a transpose.
+    upper = jax.lax.optimization_barrier(dweight.T)
+    lower = jax.lax.optimization_barrier(jax.lax.dot_general(upper, rows, (((1,), (1,)), ((), ()))))
+    return matmul(x, weight), dx @ weight + lower.T.reshape(*x.shape[:-1], -1)
 
 
 class Dense(eqx.Module):

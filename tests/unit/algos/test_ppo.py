@@ -471,9 +471,9 @@ def slow_update(algo, learner, rollout, key, latch=True):
     data, optimizer = advantages(algo, learner, rollout), algo.optimizer(real(learner.iteration))
     params, opt_state, steps, stopped = learner.params, learner.opt_state, 0, False
     for k in jax.random.split(key, algo.epochs):
-        parts = minibatches(data, algo.num_minibatches, k)
+        samples, look_up = minibatches(data, algo.num_minibatches, k[None])
         for i in range(algo.num_minibatches):
-            part = jax.tree.map(lambda x, i=i: x[i], parts)
+            part = look_up(samples[i])
             (_, metrics), grads = evaluate_loss(params, part)
             stopped = (stopped and latch) or metrics["kl"] > 1.5 * algo.target_kl
             if not stopped:

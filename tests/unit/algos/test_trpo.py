@@ -411,9 +411,9 @@ def test_the_fit_of_v_is_minibatch_adam_and_moves_the_critic_only(scene):
     opt_state = adam.init(critic)
     fit = jax.jit(jax.value_and_grad(lambda v, x, y: jnp.square(v(x)[..., 0] - y).mean()))
     for key in jax.random.split(jax.random.key(0), algo.value_epochs):
-        x, y = minibatches((data.obs, data.target), algo.num_minibatches, key)
+        samples, look_up = minibatches((data.obs, data.target), algo.num_minibatches, key[None])
         for i in range(algo.num_minibatches):
-            loss, grads = fit(critic, x[i], y[i])
+            loss, grads = fit(critic, *look_up(samples[i]))
             updates, opt_state = adam.update(grads, opt_state)
             critic, losses = optax.apply_updates(critic, updates), [*losses, loss]
     np.testing.assert_allclose(flat(after.params.critic), flat(critic), rtol=1e-3, atol=1e-4)
