@@ -210,8 +210,8 @@ def minibatches(data: Any, count: int, keys: Array) -> tuple[Array, Callable[[Ar
     """Shuffle [T, N, ...] arrays for each of K epochs, with its key of `keys` [K], and cut it in `count` equal parts.
 
     Returns which samples are in each minibatch, [K count, T N / count], and the function that looks these up: it takes
-    the samples of one minibatch, and returns arrays [T N / count, ...]. Every sample is in exactly one part of an epoch.
-    `count` must divide T N.
+    the samples of one minibatch, and returns arrays [T N / count, ...]. Every sample is in exactly one part of an
+    epoch. `count` must divide T N.
     """
     t, n = jax.tree.leaves(data)[0].shape[:2]
     # The orders of all epochs are drawn at once, and a minibatch is looked up when it is needed: both are faster than

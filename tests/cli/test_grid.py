@@ -126,6 +126,7 @@ def test_blocks_of_one_structure_share_one_program(whole: Path, compiled: Compil
     """Two blocks compile one chunk of training: the second has as many rows, and other floats."""
     assert len(sweep.read(whole).plan.parts) == 2
     assert sum("_device_chunk" in name for name in compiled.names) == 1, compiled.names
+    assert not any("(_on)" in name for name in compiled.names), "another thread has compiled the evaluations"
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(

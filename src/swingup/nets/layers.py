@@ -42,8 +42,8 @@ def orthogonal(key: Array, rows: int, columns: int, scale: float = 1.0) -> Array
 def matmul(x: Array, weight: Array) -> Array:
     """Return x W for x [..., inputs] and W [inputs, outputs], with a faster gradient of W on CPU.
 
-    That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first. With few inputs x W
-    is a sum of that many terms, which unlike a product is fused with what follows.
+    That gradient is x'g, a product over the batch, which XLA runs slowly; here g is transposed first. With few inputs
+    x W is a sum of that many terms, which unlike a product is fused with what follows.
     """
     if weight.shape[0] > 8:
         return x @ weight

@@ -16,6 +16,7 @@ from swingup import episodes, rollout
 from swingup.episodes import env_step_keys
 from swingup.protocols import Algorithm, VecEnv
 from swingup.training import host_loop, parallel
+from swingup.training.brief import brief
 from swingup.training.rows import rows
 from swingup.types import Seen
 
@@ -96,7 +97,24 @@ def on_device(
         n = 2 * n if time.monotonic() - began < SLICE_SECONDS else n
 
 
-@partial(jax.jit, static_argnames=("env", "mesh"))
+def compile_ahead(
+    algo: Algorithm,
+    env: VecEnv,
+    learner: Any,
+    keys: Array,
+    *,
+    devices: int | None = None,
+    greedy: bool = True,
+) -> None:
+    """Compile what `on_device` will call with a learner of these shapes, [S, ...], and with keys as these."""
+    mesh = parallel.mesh_of_seeds(len(keys), devices)
+    _first.compiled.lower(algo, keys, env=env, mesh=mesh).compile()
+    shapes = jax.eval_shape(partial(_first.f, env=env, mesh=mesh), algo, keys)
+    where = [parallel.place_shapes(x, mesh) for x in (learner, *shapes)]
+    _on.compiled.lower(algo, *where, jnp.int32(0), env=env, mesh=mesh, greedy=greedy).compile()
+
+
+@brief("env", "mesh")
 def _first(algo: Algorithm, keys: Array, *, env: VecEnv, mesh: Any) -> tuple[Array, episodes.Playing]:
     def one(key):
         k_reset, k_run = jax.random.split(key)
@@ -105,7 +123,7 @@ def _first(algo: Algorithm, keys: Array, *, env: VecEnv, mesh: Any) -> tuple[Arr
     return parallel.shard(lambda algo, keys: jax.vmap(one)(keys), algo, mesh)(algo, keys)
 
 
-@partial(jax.jit, static_argnames=("env", "mesh", "greedy"))
+@brief("env", "mesh", "greedy")
 def _on(
     algo: Algorithm,
     learner: Any,

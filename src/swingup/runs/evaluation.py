@@ -22,7 +22,7 @@ from swingup.envs.games import game_of, judged
 from swingup.errors import ConfigError, NonFinite, NonFiniteError
 from swingup.protocols import VecEnv
 from swingup.runs.block import Trainable
-from swingup.runs.episodes import on_device, on_host
+from swingup.runs.episodes import compile_ahead, on_device, on_host
 from swingup.training import driver, parallel
 from swingup.training.finite import stop
 from swingup.types import State
@@ -108,6 +108,17 @@ class Evaluator:
             warnings.warn(text, EvaluationWarning, stacklevel=2)
         return played
 
+    def compile(self, shapes: State) -> None:
+        """Compile what the final evaluation of a run from its beginning needs, from the shapes of its state.
+
+        It does nothing where environments are stepped on the host. What is wrong shows when it is evaluated.
+        """
+        keys = _folded(driver.root_keys(self.experiment.seeds, ""), 0)
+        learner = jax.eval_shape(self.algo.acting, shapes.learner)
+        for episodes, greedy in final(self.experiment):
+            if (env := self._sized(episodes)).jittable:
+                compile_ahead(self.algo, env, learner, keys, devices=self.devices, greedy=greedy)
+
     def _sized(self, episodes: int) -> VecEnv:
         """Return as many environments as episodes on the device, where they cost nothing; else those that are open."""
         size = evaluation_size(self.experiment, episodes)
@@ -118,6 +129,11 @@ class Evaluator:
             source = full_games(self.experiment.env)
             self._envs[size] = self._stack.enter_context(opened(source, size, fresh=True))
         return self._envs[size]
+
+
+def final(experiment: Trainable) -> tuple[tuple[int, bool], tuple[int, bool]]:
+    """Return how many episodes the final evaluation has, and whether their actions are greedy: first they are."""
+    return (experiment.episodes, True), (min(experiment.episodes, EVALUATED), False)
 
 
 def _living(learner: Any, live: np.ndarray, seeds: int) -> Any:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,12 @@ def versions() -> dict[str, str]:
     """
     packages = ["swingup", "jax", "jaxlib", "equinox", "optax", "gymnax", "numpy"]
     packages += [p for p in ("gymnasium", "mujoco", "envpool", "ale_py") if p in sys.modules]
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+    return {"python": platform.python_version()} | {p: _version(p) for p in packages}
+
+
+@cache  # every checkpoint has them, and to look them up takes as long as to write one
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def prepare(path: Path) -> Path:

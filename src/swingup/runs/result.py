@@ -12,7 +12,7 @@ from swingup.algos import name_of
 from swingup.errors import ConfigError
 from swingup.protocols import env_steps
 from swingup.runs import settings
-from swingup.runs.evaluation import EVALUATED, Episodes, Evaluator, full_games, limit_of
+from swingup.runs.evaluation import Episodes, Evaluator, final, full_games, limit_of
 from swingup.runs.experiment import versions
 from swingup.runs.record import Record
 from swingup.types import State
@@ -23,10 +23,11 @@ def results(
 ) -> list[dict[str, Any]]:
     """Evaluate a block, and return the content of each run's result.json."""
     how: dict[str, Any] = {"pause": pause, "diverged": record.mark}
-    episodes = record.block.episodes
-    greedy = judge.play(state, "final evaluation", episodes, without=record.diverged, **how)
-    how |= {"greedy": False, "without": record.diverged}
-    noisy = judge.play(state, "final evaluation, stochastic", min(episodes, EVALUATED), **how)
+    names = "final evaluation", "final evaluation, stochastic"
+    greedy, noisy = (
+        judge.play(state, name, episodes, greedy=is_greedy, without=record.diverged, **how)
+        for name, (episodes, is_greedy) in zip(names, final(record.block), strict=True)
+    )
     recent, limit = state.actor.recent, limit_of(record.block, state)
     filled = np.minimum(np.asarray(recent.count), rollout.RECENT)
     means = [

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def _session(
         record.claim(saved, watching.own.columns)
         stop = StopOnSignal(record.save)
         try:
-            state = _begin(record, env, saved, devices)
+            state = _begin(record, env, judge, saved, devices)
             if watching.signals:
                 stack.enter_context(stop)
             about = introduce(record.block.experiments[0], record.paths[0], time.time() - record.seconds)
@@ -171,12 +172,15 @@ def _open(record: Record, stack: ExitStack, devices: int | None) -> tuple[VecEnv
     return env, stack.enter_context(evaluator(e, training=env, devices=devices))
 
 
-def _begin(record: Record, env: VecEnv, saved: Saved | None, devices: int | None) -> State:
-    """Make the state to train from, and reset the environments."""
+def _begin(record: Record, env: VecEnv, judge: Evaluator, saved: Saved | None, devices: int | None) -> State:
+    """Make the state to train from, and reset the environments; meanwhile a core compiles the final evaluation."""
     e = record.block
     if saved:
         return driver.restart(env, saved.state, e.seeds, record.done)
-    return driver.begin(e.resolved(), env, e.seeds, record.clock, devices)
+    with ThreadPoolExecutor(1) as pool:
+        if env.jittable:
+            pool.submit(lambda: judge.compile(driver.shapes(e.resolved(), env, e.seeds, devices)))
+        return driver.begin(e.resolved(), env, e.seeds, record.clock, devices)
 
 
 def _callbacks(record: Record, judge: Evaluator, watching: Watching, stop: StopOnSignal) -> Callbacks:

@@ -24,6 +24,7 @@ from swingup.protocols import Algorithm, Replaying, VecEnv, env_steps
 from swingup.replay import capacity, ring
 from swingup.rollout import nonfinite
 from swingup.training import parallel
+from swingup.training.brief import brief, quick, traced
 from swingup.training.clock import Clock
 from swingup.training.finite import faults, stop
 from swingup.training.host_loop import Loop, changed
@@ -79,8 +80,9 @@ def init(algo: Algorithm, env: VecEnv, seeds: Sequence[int], devices: int | None
     keys = root_keys(seeds, "train")
     if env.stateful:
         view = parallel.part(env, 0, len(seeds))  # whose spaces and size are those of every seed
-        return parallel.over_seeds(algo, mesh, partial(_init_one, view))(algo, keys)
-    return _init(algo, keys, env.traceable())
+        how = {} if traced(keys) else quick()
+        return parallel.over_seeds(algo, mesh, lambda algo, key: algo.init(view, key), **how)(algo, keys)
+    return _init(algo, keys, env=env.traceable())
 
 
 def begin(
@@ -114,11 +116,16 @@ def begin(
 def _begin_on_device(algo: Algorithm, env: VecEnv, seeds: Sequence[int], devices: int | None) -> State:
     """Call `init`; meanwhile, on another core, compile from shapes alone the chunk that `run` needs."""
     mesh = parallel.shared(algo, env, len(seeds), devices)
-    shapes = jax.eval_shape(lambda: init(algo, env, seeds, devices))
+    placed = parallel.place_shapes(shapes(algo, env, seeds, devices), mesh)
     with ThreadPoolExecutor(1) as pool:
         state = pool.submit(init, algo, env, seeds, devices)
-        program(algo, env, parallel.place_shapes(shapes, mesh), CHUNK, mesh)
+        program(algo, env, placed, CHUNK, mesh)
         return jax.block_until_ready(state.result())
+
+
+def shapes(algo: Algorithm, env: VecEnv, seeds: Sequence[int], devices: int | None = None) -> State:
+    """Return the shapes and dtypes of what `init` returns, without a computation."""
+    return jax.eval_shape(lambda: init(algo, env, seeds, devices))
 
 
 def restart(env: VecEnv, state: State, seeds: Sequence[int], done: int) -> State:
@@ -139,13 +146,9 @@ def _first(env: VecEnv, seeds: Sequence[int], done: int) -> np.ndarray:
     return np.stack([view.reset(key)[1] for view, key in zip(parts, keys, strict=True)])
 
 
-@partial(jax.jit, static_argnames="env")
-def _init(algo: Algorithm, keys: Array, env: VecEnv) -> State:
-    return jax.vmap(partial(_init_one, env), in_axes=(parallel.axes(algo), 0))(algo, keys)
-
-
-def _init_one(env: VecEnv, algo: Algorithm, key: Array) -> State:
-    return algo.init(env, key)
+@brief("env")
+def _init(algo: Algorithm, keys: Array, *, env: VecEnv) -> State:
+    return jax.vmap(lambda algo, key: algo.init(env, key), in_axes=(parallel.axes(algo), 0))(algo, keys)
 
 
 def run(
