@@ -113,11 +113,10 @@ class Evaluator:
 
         It does nothing where environments are stepped on the host. What is wrong shows when it is evaluated.
         """
-        keys = _folded(driver.root_keys(self.experiment.seeds, ""), 0)
         learner = jax.eval_shape(self.algo.acting, shapes.learner)
-        for episodes, greedy in final(self.experiment):
+        for episodes, greedy in zip(final(self.experiment), (True, False), strict=True):
             if (env := self._sized(episodes)).jittable:
-                compile_ahead(self.algo, env, learner, keys, devices=self.devices, greedy=greedy)
+                compile_ahead(self.algo, env, learner, shapes.key, devices=self.devices, greedy=greedy)
 
     def _sized(self, episodes: int) -> VecEnv:
         """Return as many environments as episodes on the device, where they cost nothing; else those that are open."""
@@ -131,9 +130,9 @@ class Evaluator:
         return self._envs[size]
 
 
-def final(experiment: Trainable) -> tuple[tuple[int, bool], tuple[int, bool]]:
-    """Return how many episodes the final evaluation has, and whether their actions are greedy: first they are."""
-    return (experiment.episodes, True), (min(experiment.episodes, EVALUATED), False)
+def final(experiment: Trainable) -> tuple[int, int]:
+    """Return how many episodes the final evaluation has with greedy actions, and with the policy's noise."""
+    return experiment.episodes, min(experiment.episodes, EVALUATED)
 
 
 def _living(learner: Any, live: np.ndarray, seeds: int) -> Any:

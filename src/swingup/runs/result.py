@@ -23,11 +23,10 @@ def results(
 ) -> list[dict[str, Any]]:
     """Evaluate a block, and return the content of each run's result.json."""
     how: dict[str, Any] = {"pause": pause, "diverged": record.mark}
-    names = "final evaluation", "final evaluation, stochastic"
-    greedy, noisy = (
-        judge.play(state, name, episodes, greedy=is_greedy, without=record.diverged, **how)
-        for name, (episodes, is_greedy) in zip(names, final(record.block), strict=True)
-    )
+    episodes, fewer = final(record.block)
+    greedy = judge.play(state, "final evaluation", episodes, without=record.diverged, **how)
+    how |= {"greedy": False, "without": record.diverged}
+    noisy = judge.play(state, "final evaluation, stochastic", fewer, **how)
     recent, limit = state.actor.recent, limit_of(record.block, state)
     filled = np.minimum(np.asarray(recent.count), rollout.RECENT)
     means = [

@@ -18,12 +18,12 @@ def quick() -> dict[str, Any]:
 
 
 def traced(*args: Any) -> bool:
-    """Is the caller itself traced? Then what it calls is a part of its program, and has no options of its own."""
+    """Return whether the caller itself is traced: then what it calls is a part of its program, without own options."""
     return any(isinstance(x, Tracer) for x in jax.tree.leaves(args))
 
 
 def brief(*static: str) -> Callable[[Callable], "Brief"]:
-    """Decorate a function that runs for moments, in the place of `jax.jit(..., static_argnames=static)`."""
+    """Return a decorator for a function that runs for moments: `jax.jit` with these static arguments."""
     return lambda f: Brief(f, *static)
 
 
