@@ -111,7 +111,7 @@ def compile_ahead(
     _first.compiled.lower(algo, keys, env=env, mesh=mesh).compile()
     shapes = jax.eval_shape(partial(_first.f, env=env, mesh=mesh), algo, keys)
     where = [parallel.place_shapes(x, mesh) for x in (learner, *shapes)]
-    _on.compiled.lower(algo, *where, jnp.int32(0), env=env, mesh=mesh, greedy=greedy).compile()
+    _on.lower(algo, *where, jnp.int32(0), env=env, mesh=mesh, greedy=greedy).compile()
 
 
 @brief("env", "mesh")
@@ -123,7 +123,7 @@ def _first(algo: Algorithm, keys: Array, *, env: VecEnv, mesh: Any) -> tuple[Arr
     return parallel.shard(lambda algo, keys: jax.vmap(one)(keys), algo, mesh)(algo, keys)
 
 
-@brief("env", "mesh", "greedy")
+@partial(jax.jit, static_argnames=("env", "mesh", "greedy"))
 def _on(
     algo: Algorithm,
     learner: Any,
