@@ -43,9 +43,7 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     with matplotlib.rc_context(STYLE):
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        figure.set_layout_engine(
-            "none"
-        )  # what was drawn has its place, and finding it takes as long as to draw
+        figure.set_layout_engine("none")  # all has its place now: to find it takes as long as to draw
         figure.savefig(svg, format="svg", metadata={"Date": None})
     whole = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     palette = whole.quantize(256, dither=Image.Dither.NONE)  # a third of the size
