@@ -1,6 +1,7 @@
 """All tests share a watchdog, the small settings of each algorithm, and comparisons of trees."""
 
 import faulthandler
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -443,3 +444,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with chromium.opened(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
+
+
+class Compiled(logging.Handler):
+    """What JAX compiles while its log is listened to."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("Compiling "):
+            self.names.append(text.split()[1])
+
+    def count(self, name: str) -> int:
+        return sum(f"({name})" in one for one in self.names)

@@ -22,7 +22,7 @@ import pytest
 from test_cli import assert_same_metrics
 
 import swingup
-from conftest import command
+from conftest import Compiled, command
 from swingup import cli
 from swingup.algos.q_learning import QLearning
 from swingup.runs import checkpoint, forecast, outcome, plan, sweep
@@ -66,19 +66,6 @@ def diverging() -> Iterator[None]:
         patch.setattr(QLearning, "target", poisoned)
         patch.setattr(plan, "most_rows", lambda e, devices: 8)  # whatever cores this machine has
         yield
-
-
-class Compiled(logging.Handler):
-    """What JAX compiles while its log is listened to."""
-
-    def __init__(self):
-        super().__init__()
-        self.names: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if text.startswith("Compiling "):
-            self.names.append(text.split()[1])
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +112,8 @@ def test_a_grid_is_runs_and_a_table(whole: Path, tmp_path: Path, capsys: pytest.
 def test_blocks_of_one_structure_share_one_program(whole: Path, compiled: Compiled) -> None:
     """Two blocks compile one chunk of training: the second has as many rows, and other floats."""
     assert len(sweep.read(whole).plan.parts) == 2
-    assert sum("_device_chunk" in name for name in compiled.names) == 1, compiled.names
-    assert not any("(_on)" in name for name in compiled.names), "another thread has compiled the evaluations"
+    assert compiled.count("_device_chunk") == 1, compiled.names
+    assert not compiled.count("_on"), "another thread has compiled the evaluations"
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(

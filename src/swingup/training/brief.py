@@ -7,8 +7,8 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
-# LLVM's first level: on CPU what makes an agent compiles in half of the time. Training and evaluations keep XLA's own
-# level: with the first an environment of many small operations, such as the track, is 15% slower.
+# LLVM's first level: on CPU what makes an agent compiles in less time. Training and evaluations keep XLA's own level:
+# with the first an environment of many small operations, such as the track, runs slower.
 QUICK = {"xla_backend_optimization_level": 1}
 
 
