@@ -1,6 +1,7 @@
 """The commands as a user meets them: outputs, files, messages, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import swingup
 from conftest import command
 from swingup import cli
+from swingup.algos import ALGOS
 from swingup.cli.table import COMMANDS
 from swingup.runs.log import from_csv
 from swingup.statistics import mean_ci
@@ -261,6 +263,25 @@ def test_every_command_of_the_table_runs_and_is_in_the_help(capsys: pytest.Captu
     for name, known in COMMANDS.items():
         assert f"  {name} {known.takes}" in told
         assert command(capsys, name, "--help")[0] == 0
+
+
+ASKED = [[name] for name, known in COMMANDS.items() if known.takes] + [["tune", "ppo"]]
+ASKED += [["train", name] for name in ALGOS]
+
+
+@pytest.mark.parametrize("words", ASKED, ids="-".join)
+def test_help_says_what_each_flag_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """The comment of a field that the formatter has wrapped is lost; and `None` as a default says nothing."""
+    monkeypatch.setenv("COLUMNS", "250")
+    told = command(capsys, *words, "--help")[1].replace("│", " ")
+    flags = re.findall(r"^ {1,3}(--[a-z].*?) *$", re.sub(r" *\n {12,}(?=\S)", "   ", told), re.M)
+    assert flags or len(words) == 1
+    for line in flags:
+        what = re.search(r" {2,}([^ (].*)$", line)
+        assert what, line
+        assert "(default: None)" not in line or "{None}" in line, line
 
 
 def test_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import swingup
 from swingup.algos import ALGOS
+from swingup.cli.table import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -122,8 +123,15 @@ def test_reference_covers_every_module() -> None:
     rooms = {m for m in modules if (PACKAGE.parent / m.replace(".", "/") / "__init__.py").exists()}
     empty = {m for m in rooms if len(ast.parse(source(m)).body) <= 1}  # a docstring at most
     elsewhere = empty | {"swingup", "swingup.__main__", "swingup.cli"}  # or shown as names, as commands
-    listed = set(re.findall(r"automodule:: (\S+)", (DOCS / "reference.md").read_text()))
-    assert modules - elsewhere == listed
+    pages = "".join(p.read_text() for p in (DOCS / "reference").glob("*.md"))
+    listed = re.findall(r"automodule:: (\S+)", pages)
+    assert len(listed) == len(set(listed))
+    assert modules - elsewhere == set(listed)
+
+
+def test_reference_covers_every_command() -> None:
+    found = re.findall(r"^## `swingup (.+)`$", (DOCS / "reference" / "command_line.md").read_text(), re.M)
+    assert sorted(found) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", ALGOS)

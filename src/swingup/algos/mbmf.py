@@ -82,9 +82,7 @@ class MBMF(Algorithm):
     elites: Count = 10  # K: the best plans, to which cem moves
     momentum: Unit = 0.1  # α: what cem keeps of its mean and deviation
     sigma: Positive = 0.5  # σ: deviation of cem at the beginning, in units of half the action range
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     looks: Count = 10  # looks at the rows held out, in a fit; the network keeps its best weights
     model_steps: Count = 100  # gradient steps of the model before each look
     model_lr: NonNegative = 1e-3  # learning rate of the model's Adam

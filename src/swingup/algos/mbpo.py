@@ -59,9 +59,7 @@ class MBPO(Replaying):
     replay_ratio: Ratio = 20.0  # gradient steps of SAC per real env step
     members: Count = 7  # E: networks of the ensemble
     elites: Count = 5  # members that imagine: those with the smallest error on rows held out
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     gaussian: bool = False  # members say variances too, and learn by likelihood
     looks: Count = 5  # looks at the rows held out, in a fit; each member keeps its best weights
     model_steps: Count = 20  # gradient steps of the model before each look

@@ -71,9 +71,7 @@ class METRPO(Replaying):
     num_envs: Count = 1  # N: environments run in parallel
     num_steps: Count = 600  # T: real env steps per environment between fits
     members: Count = 5  # E: networks of the ensemble
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     looks: Count = 10  # looks at the rows held out, in a fit; each member keeps its best weights
     model_steps: Count = 100  # gradient steps of the model before each look
     model_batch: Count = 256  # transitions of each member in one of these

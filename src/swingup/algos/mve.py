@@ -59,9 +59,7 @@ class MVE(Replaying):
     horizon: Whole = 3  # H: env steps that a target imagines; 0 is DDPG
     td_k: bool = True  # fit the critic at the imagined states of a path too
     members: Count = 1  # E: networks of the ensemble
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     looks: Count = 5  # looks at the rows held out, in a fit; each member keeps its best weights
     model_steps: Count = 20  # gradient steps of the model before each look
     model_batch: Count = 256  # transitions of each member in one of these

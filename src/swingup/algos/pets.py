@@ -70,13 +70,9 @@ class PETS(Algorithm):
     sigma: Positive = 0.5  # σ: deviation of cem at the beginning, in units of half the action range
     particles: Count = 5  # P: how often each plan is tried, by members in turn; a multiple of members
     members: Count = 5  # E: networks of the ensemble
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     gaussian: bool = False  # members say variances too, and learn by likelihood
-    resample: Resample = (
-        "bootstrap"  # of the rows for each member: bootstrap, or permuted (all rows, in its own order)
-    )
+    resample: Resample = "bootstrap"  # rows of each member: bootstrap, or permuted (all, in its own order)
     looks: Count = 10  # looks at the rows held out, in a fit; each member keeps its best weights
     gradient_steps: Count = 50  # before each look
     batch_size: Count = 256  # transitions of each member in a gradient step

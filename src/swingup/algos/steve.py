@@ -62,9 +62,7 @@ class STEVE(Replaying):
     horizon: Whole = 3  # H: env steps that the longest target imagines
     members: Count = 4  # E: networks of the ensemble
     critics: Count = 4  # L: critics, of one policy
-    known: bool = (
-        True  # use the reward and the ends that the environment gives as functions; if not, learn them
-    )
+    known: bool = True  # reward and ends are the environment's own functions; if not, they are learned
     looks: Count = 5  # looks at the rows held out, in a fit; each member keeps its best weights
     model_steps: Count = 20  # gradient steps of the model before each look
     model_batch: Count = 256  # transitions of each member in one of these

@@ -8,24 +8,22 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from swingup.cli.flags import parse
+from swingup.cli.flags import File, Int, Name, Players, parse
 from swingup.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class ArenaOptions:
-    players: tyro.conf.Positional[tuple[str, ...]]
+    players: Players
     """two or more: RUN, RUN@256 (simulations), RUN@network (without search), random, minimax:4, mcts:1000, solver"""
     openings: int = 50  # random openings of each match; both players play each from both seats
     random_moves: int = 2  # moves in an opening
     seed: int = 0  # of the openings, and of players that draw their moves
-    agent: int | None = None  # the training seed of the runs' agents; default: their first
-    game: str | None = None  # an id such as pgx:connect_four; default: that of the first run
+    agent: Int = None  # the training seed of the runs' agents; default: their first
+    game: Name = None  # an id such as pgx:connect_four; default: that of the first run
     positions: bool = False  # the share of mistakes on solved positions, of each player, in place of matches
     json: bool = False  # print one JSON object instead
-    out: Path | None = None  # a JSON file for every game's moves
+    out: File = None  # a JSON file for every game's moves
 
 
 def arena(args: list[str]) -> None:

@@ -2,22 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-import tyro
-
-from swingup.cli.flags import parse
+from swingup.cli.flags import File, Runs, Text, parse
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Runs
     """run directories, or directories of runs; those that differ only in seeds are one setting; NAME=RUN names one"""
     metric: str = "final_return"
     """of the final evaluation; or a column of metrics.csv, whose last value counts"""
-    against: str = ""
+    against: Text = ""
     """compare all others with this label alone, which you chose before you saw scores; default: all pairs"""
-    out: Path | None = None
+    out: File = None
     """also draw curves, profiles and who wins how often: .png and .svg, and all scores as .csv"""
     json: bool = False  # print one JSON object instead
 

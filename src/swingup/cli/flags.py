@@ -3,13 +3,26 @@
 import dataclasses
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
 Options = TypeVar("Options")
 RULES = ConstructorRegistry()
+
+# What need not be given: the field's comment says what holds then, where tyro would add `{None}` and `(default: None)`.
+Int = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
+Text = Annotated[str, tyro.conf.arg(help_behavior_hint="")]
+Run = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+_Names = tuple[str, ...]
+Runs = tyro.conf.Positional[Annotated[_Names, tyro.conf.arg(metavar="RUN...", help_behavior_hint="")]]
+Players = tyro.conf.Positional[Annotated[_Names, tyro.conf.arg(metavar="PLAYER...", help_behavior_hint="")]]
+Words = tyro.conf.Positional[Annotated[_Names, tyro.conf.arg(metavar="[WORD...]", help_behavior_hint="")]]
+Named = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
+Exercise = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="[ID]", help_behavior_hint="")]]
 
 
 def parse(kind: type[Options], command: str, args: list[str], **how: Any) -> Options:

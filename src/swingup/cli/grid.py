@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import swingup
 from swingup.algos import ALGOS
-from swingup.cli.flags import parse
+from swingup.cli.flags import File, Int, Name, Text, parse
 from swingup.cli.train import new_directory
 from swingup.errors import ConfigError, unknown
 from swingup.ranges import values
@@ -20,42 +20,39 @@ from swingup.training import machine
 
 @dataclass(frozen=True)
 class GridOptions:
-    env_steps: int | None = None  # env steps per seed; default: the preset's, else 500,000
+    env_steps: Int = None  # env steps per seed; default: the preset's, else 500,000
     seeds: int = 1  # how many seeds of each setting
     seed: int = 0  # the first seed; the others follow it
-    out: Path | None = None  # the grid's directory; default: a new one under runs/
+    out: File = None  # the grid's directory; default: a new one under runs/
     episodes: int = 100  # episodes of the final evaluation, per seed
     log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
     checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
-    eval_limit: int | None = None  # env steps after which evaluations cut an episode; default: at its end
+    eval_limit: Int = None  # env steps after which evaluations cut an episode; default: at its end
     processes: int = 0  # blocks at a time, each in a process of its own; 0: one after the other in this one
-    engine: str = ""  # "ray": blocks are tasks of Ray
-    address: str | None = None  # of a Ray cluster, as host:port; default: Ray is started on this machine
+    engine: Text = ""  # "ray": blocks are tasks of Ray
+    address: Name = None  # of a Ray cluster, as host:port; default: Ray is started on this machine
     cpus: int = 1  # CPUs of each task of Ray
     gpus: float = 0.0  # GPUs of each task of Ray
     dry_run: bool = False  # only say what would be trained, in how many programs, and how long it takes
 
 
-HELP = """\
-usage: swingup grid ALGO ENV --HYPERPARAMETER VALUE VALUE ... [options]
-
+USAGE = "ALGO ENV --HYPERPARAMETER VALUE VALUE ..."
+ABOUT = """\
   swingup grid ppo CartPole-v1 --lr 1e-3 3e-4 --clip 0.1 0.2 --seeds 10
   swingup grid ppo CartPole-v1 --hidden 64,64 256,256 --normalise-obs True False --seeds 10 --dry-run
 
 Several values of a hyperparameter are tried in all combinations; widths of layers stand with commas between.
-`swingup train ALGO ENV --help` lists the hyperparameters. Options of the grid:
-
-"""
+`swingup train ALGO ENV --help` lists the hyperparameters."""
 
 
 def grid(args: list[str]) -> int:
     """Train the product of several values of hyperparameters, each setting with the same seeds."""
-    if {"-h", "--help"} & set(args) or len(args) < 2:
-        print(HELP, end="")
-        lines = [f"  --{f.name.replace('_', '-'):<22} {f.default}" for f in fields(GridOptions)]
-        print("\n".join(lines))
-        return 0 if {"-h", "--help"} & set(args) else 2
+    if {"-h", "--help"} & set(args):
+        parse(GridOptions, f"grid {USAGE}", ["--help"], description=ABOUT)  # it exits
+    if len(args) < 2:
+        print(f"usage: swingup grid {USAGE} [OPTIONS]\n\n{ABOUT}")
+        return 2
     algo, env = args[:2]
     if algo not in ALGOS:
         raise ConfigError(

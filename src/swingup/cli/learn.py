@@ -10,7 +10,7 @@ from typing import Literal
 
 import tyro
 
-from swingup.cli.flags import parse
+from swingup.cli.flags import Exercise, File, parse
 from swingup.errors import ConfigError, SwingupError, unknown
 from swingup.learn import FILES, GROUPS, exercise
 from swingup.learn.folder import NAME, Folder
@@ -23,15 +23,16 @@ What = Literal["next", "check", "hint", "solution", "list", "reset", "watch", "t
 @dataclass(frozen=True)
 class LearnOptions:
     what: tyro.conf.Positional[What] = "next"
-    """next: the exercise to do; check: is it right?; hint; solution; list: all exercises; reset: begin a file anew, the
-    old one is kept; watch: check whenever a file is saved; train: train an agent with your answer"""
-    id: tyro.conf.Positional[str] = ""
+    """next: the exercise to do; check: is it right?; hint; solution; list: all exercises;
+    reset: begin a file anew, the old one is kept; watch: check whenever a file is saved;
+    train: train an agent with your answer"""
+    id: Exercise = ""
     """an exercise, such as a1; default: the first one that is open; check also takes all"""
-    folder: Path | None = None  # where your files are; default: swingup-learn in this directory
+    folder: File = None  # where your files are; default: swingup-learn in this directory
     trace: bool = False  # with check: the traceback too, and what your code printed
     json: bool = False  # with check and list: print JSON instead
     give_up: bool = False  # with solution: show it before you have passed, which is recorded
-    students: Path | None = None  # for teachers, with check: a directory that holds a folder for each student
+    students: File = None  # for teachers, with check: a directory that holds a folder for each student
     csv: Path = Path("students.csv")  # where the table of all students is written
 
 

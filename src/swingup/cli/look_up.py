@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tyro
 
 from swingup.algos import ALGOS
-from swingup.cli.flags import parse
+from swingup.cli.flags import Named, Words, parse
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,8 @@ def presets() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class PapersOptions:
-    words: tyro.conf.Positional[
-        tuple[str, ...]
-    ] = ()  # papers with all of these words; without any: the whole list
+    words: Words = ()
+    """papers with all of these words; without any: the whole list"""
     json: bool = False  # print a JSON list of objects instead
 
 
@@ -126,7 +125,7 @@ def check(args: list[str]) -> int:
 
 @dataclass(frozen=True)
 class LabOptions:
-    name: tyro.conf.Positional[str]  # a demonstration; list shows them all
+    name: Named  # a demonstration; list shows them all
     out: Path = Path("runs/lab")  # where to write the figure (PNG, SVG) and the numbers (JSON)
     seed: int = 0  # decides everything that is random in it
     json: bool = False  # with list: print a JSON list of objects instead

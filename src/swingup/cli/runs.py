@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from swingup.cli.flags import parse
+from swingup.cli.flags import File, Int, Name, Run, Runs, parse
 from swingup.errors import ConfigError
 from swingup.training import machine
 
@@ -22,12 +22,15 @@ def load(path: Path) -> Any:
     return runs.load(path)
 
 
+Which = Literal["best", "median", "worst"]
+
+
 @dataclass(frozen=True)
 class EvaluateOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
+    run: Run  # the run directory
     episodes: int = 100  # episodes per seed; with as many as in training, the stored result is repeated
     policy: Literal["greedy", "stochastic"] = "greedy"  # its best actions, or actions drawn from it
-    limit: int | None = None  # env steps after which an episode is cut; default: as in training
+    limit: Int = None  # env steps after which an episode is cut; default: as in training
     json: bool = False  # print one JSON object instead
 
 
@@ -66,18 +69,16 @@ def evaluate(args: list[str]) -> None:
 
 @dataclass(frozen=True)
 class PlayOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
-    out: Path | None = None  # the file to write: .gif or .mp4; without it you play a game against the agent
-    seed: int | None = None  # the agent of this training seed; default: the best one
+    run: Run  # the run directory
+    out: File = None  # the file to write: .gif or .mp4; without it you play a game against the agent
+    seed: Int = None  # the agent of this training seed; default: the best one
     episode: int = 0  # which fresh episode: another number starts elsewhere
-    which: Literal["best", "median", "worst"] | None = None
+    which: Annotated[Which | None, tyro.conf.arg(metavar="{best,median,worst}", help_behavior_hint="")] = None
     """play an episode of the final evaluation again, of all seeds or of --seed; default: a fresh episode"""
     limit: int = 10_000  # env steps after which an episode is cut
     stochastic: bool = False  # draw actions from the policy; default: its greedy ones
     begins: Literal["me", "agent"] = "me"  # who has the first move in a game that you play
-    simulations: int | None = (
-        None  # positions that the agent searches for each move in it; default: as in training
-    )
+    simulations: Int = None  # positions that the agent searches for each move in it; default: as in training
 
 
 def play(args: list[str]) -> None:
@@ -114,7 +115,7 @@ def meet(o: PlayOptions) -> None:
 
 @dataclass(frozen=True)
 class PlotOptions:
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Runs
     """run directories, or directories of runs; those that differ only in seeds form one curve; NAME=RUN names it"""
     out: Path  # the file to write; .png, .svg and .csv are written beside each other
     metric: str = "ep/return"
@@ -124,7 +125,7 @@ class PlotOptions:
     smooth: int = 1  # log points in a running mean
     facet: str = "env"
     """a panel for each environment; or for each value of a hyperparameter, such as lr; none: one panel for all"""
-    title: str | None = None  # above the figure
+    title: Name = None  # above the figure; default: none
 
 
 def plot(args: list[str]) -> None:
@@ -139,7 +140,7 @@ def plot(args: list[str]) -> None:
 
 @dataclass(frozen=True)
 class DigestOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
+    run: Run  # the run directory
 
 
 def digest(args: list[str]) -> None:

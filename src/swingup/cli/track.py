@@ -1,18 +1,15 @@
 """The command `track` sends what a run has logged to a tracker, now and in the order in which it came."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import tyro
-
-from swingup.cli.flags import parse
+from swingup.cli.flags import Run, parse
 from swingup.errors import ConfigError, SwingupError
 from swingup.tracking import trackers
 
 
 @dataclass(frozen=True)
 class TrackOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
+    run: Run  # the run directory
     to: str  # tensorboard, wandb or trackio; several with commas between
 
 

@@ -15,7 +15,7 @@ import tyro
 import swingup
 from swingup.algos import ALGOS, algorithm
 from swingup.cli import report
-from swingup.cli.flags import flags_of, free, parse
+from swingup.cli.flags import File, Int, Run, Text, flags_of, free, parse
 from swingup.errors import ConfigError, OutputError, unknown
 from swingup.tracking import trackers
 from swingup.training import machine
@@ -23,19 +23,18 @@ from swingup.training import machine
 
 @dataclass(frozen=True)
 class TrainOptions:
-    env_steps: int | None = None  # env steps per seed; default: the preset's, else 500,000
+    env_steps: Int = None  # env steps per seed; default: the preset's, else 500,000
     seeds: int = 1  # how many seeds to train at once, in one compiled program
     seed: int = 0  # the first seed; the others follow it
-    out: Path | None = None  # the run directory; default: a new one under runs/
+    out: File = None  # the run directory; default: a new one under runs/
     episodes: int = 100  # episodes of the final evaluation, per seed
     log_interval: int = 0  # iterations between rows of metrics.csv; 0: a hundredth of the run
     checkpoint_interval: int = 0  # iterations between checkpoints; 0: a twentieth of the run
     eval_interval: int = 0  # iterations between greedy evaluations while training; 0: only at the end
-    eval_limit: int | None = None  # env steps after which evaluations cut an episode; default: at its end
-    track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
-    devices: int | None = (
-        None  # that share the seeds, or the environments; default: those that can share the seeds
-    )
+    eval_limit: Int = None  # env steps after which evaluations cut an episode; default: at its end
+    track: Text = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
+    devices: Int = None
+    """how many devices share the seeds, or the environments of each; default: as many as can share the seeds"""
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 
@@ -52,7 +51,7 @@ def train(args: list[str]) -> int:
         raise ConfigError(f"one environment at a time: {names[1]!r} comes after {names[0]!r}")
     from swingup.envs import canonical
 
-    env_id = canonical(names[0] if names else "CartPole-v1")
+    env_id = canonical(names[0]) if names else _example(algo)
     human = sys.stderr if "--json" in args else sys.stdout
     if not asked:
         print(f"swingup {swingup.__version__}   {algo} on {env_id}", file=human, flush=True)
@@ -87,6 +86,12 @@ def train(args: list[str]) -> int:
     how = {"console": Console(human), "signals": True, "track": chosen}
     (ended,) = session.execute(Block((e,)), [out], out, devices=options.devices, **how)
     return _report(ended, out, options, human)
+
+
+def _example(algo: str) -> str:
+    from swingup.presets import example  # late, because it takes a second
+
+    return example(algo)
 
 
 def named(args: list[str], options: type) -> tuple[str | None, list[str]]:
@@ -131,12 +136,10 @@ def _train_options(algo: str, env_id: str, known: Any, args: list[str]) -> tuple
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    run: tyro.conf.Positional[Path]  # the run directory
-    env_steps: int | None = None  # train to this many env steps per seed; default: as the run was meant to
-    track: str = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
-    devices: int | None = (
-        None  # as for train; with another number than before, sums may be rounded differently
-    )
+    run: Run  # the run directory
+    env_steps: Int = None  # train to this many env steps per seed; default: as the run was meant to
+    track: Text = ""  # also show it elsewhere: tensorboard, wandb or trackio, several with commas between
+    devices: Int = None  # as for train; with another number than before, sums may be rounded differently
     play: bool = False  # also draw an episode of the trained agent: agent.gif in the run directory
     json: bool = False  # print the content of result.json as the last line
 

@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from swingup.algos import algorithm
-from swingup.cli.flags import free, parse
+from swingup.cli.flags import File, Int, Text, free, parse
 from swingup.cli.train import named
 from swingup.errors import ConfigError
 from swingup.training import machine
@@ -19,17 +19,16 @@ from swingup.training import machine
 @dataclass(frozen=True)
 class TuneOptions:
     trials: int = 32  # settings to try, in whole blocks
-    search: str = ""
+    search: Text = ""
     """what to search: lr=1e-5:1e-2:log,clip=0.1:0.4; scales are linear, log and one_minus; default: the usual ranges"""
     seeds: int = 4  # seeds of each setting, all of them the same
-    env_steps: int | None = None  # env steps per seed; default: the preset's, else 500,000
+    env_steps: Int = None  # env steps per seed; default: the preset's, else 500,000
     together: int = 4  # settings that are trained side by side in one program
     looks: int = 4  # how often a setting may be given up while it trains; 1: never
-    fresh: int = (
-        10  # seeds on which the best three and the settings to begin with are trained at the end; 0: none
-    )
+    fresh: int = 10
+    """seeds on which the best three and the settings to begin with are trained at the end; 0: none"""
     seed: int = 0  # of the search
-    out: Path | None = None  # the directory; the same command goes on there; default: tunes/ALGO-ENV
+    out: File = None  # the directory; the same command goes on there; default: tunes/ALGO-ENV
 
 
 def tune(args: list[str]) -> int:
@@ -41,9 +40,9 @@ def tune(args: list[str]) -> int:
         print("usage: swingup tune ALGO ENV [options], such as: swingup tune ppo CartPole-v1 --trials 32")
         return 0 if asked else 2
     from swingup.envs import canonical
-    from swingup.presets import defaults
+    from swingup.presets import defaults, example
 
-    env_id = canonical(names[0] if names else "CartPole-v1")
+    env_id = canonical(names[0]) if names else example(algo)
     known = defaults(algo, env_id)
     options, settings = _options(algo, env_id, known, flags)
     counts = {

@@ -55,6 +55,21 @@ def every() -> tuple[dict[Pair, Preset], dict[Pair, Preset]]:
     return pairs, kinds
 
 
+def example(algo: str) -> str:
+    """Return an environment for which an algorithm, or one of its family, has a preset: CartPole, or the first.
+
+    >>> example("ppo"), example("alphazero")
+    ('gymnax:CartPole-v1', 'pgx:tic_tac_toe')
+    """
+    table, _ = tables(_family(algo))
+    own = [env for name, env in table if name == algo] or [env for _, env in table]
+    return "gymnax:CartPole-v1" if "gymnax:CartPole-v1" in own else own[0]
+
+
+def _family(algo: str) -> str:
+    return next(family for family, names in FAMILIES.items() if algo in names)
+
+
 def preset(algo: str, env: str) -> Preset | None:
     """Return the preset of a pair, or of the environment's kind, or None if there is neither.
 
@@ -69,7 +84,7 @@ def preset(algo: str, env: str) -> Preset | None:
     bare, _, options = full.partition("?")
     if algo not in ALGOS:
         raise ConfigError(unknown("algorithm", algo, ALGOS))
-    pairs, kinds = tables(next(family for family, names in FAMILIES.items() if algo in names))
+    pairs, kinds = tables(_family(algo))
     twin = pairs.get((algo, bare.replace("gymnasium:", "envpool:", 1)))
     if (algo, full) in pairs:
         return pairs[algo, full]

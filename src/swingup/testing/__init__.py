@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -87,9 +87,12 @@ def _first(pool: Pool) -> Iterator[Finding]:
         yield from check_gymnasium(pool.envs[0])
 
 
+EnvId = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ENV")]]
+
+
 @dataclass(frozen=True)
 class CheckOptions:
-    env: tyro.conf.Positional[str]  # an id such as gymnasium:HalfCheetah-v5
+    env: EnvId  # an id such as gymnasium:HalfCheetah-v5
     num_envs: int = 4  # environments in the batch
     env_steps: int = 1000  # random actions that each of them plays
 
