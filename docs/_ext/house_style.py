@@ -15,6 +15,7 @@ import dataclasses
 import importlib
 import inspect
 import io
+import itertools
 import os
 import pkgutil
 import re
@@ -49,7 +50,10 @@ def find(path: str) -> Any:
 
 
 def fields(cls: type) -> list[tuple[str, str, str, str]]:
-    """(name, type, default, comment on the same line) of the annotated fields in a class's source, in order."""
+    """(name, type, default, meaning) of the annotated fields in a class's source, in order.
+
+    The meaning is the comment beside a field, or the docstring below it.
+    """
     source = textwrap.dedent(inspect.getsource(cls))
     comments = {
         token.start[0]: token.string.lstrip("# ")
@@ -57,17 +61,27 @@ def fields(cls: type) -> list[tuple[str, str, str, str]]:
         if token.type == tokenize.COMMENT and not token.string.startswith(("# pyright", "# noqa", "# type:"))
     }
     body = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)).body
+    below = {a: inspect.cleandoc(b.value.value) for a, b in itertools.pairwise(body) if is_docstring(b)}
     kinds = inspect.get_annotations(cls)  # as they stand: those of other libraries cannot all be resolved
     return [
         (
             ast.unparse(node.target),
             spelled(kinds[ast.unparse(node.target)], ast.unparse(node.annotation)),
             "" if node.value is None else ast.unparse(node.value),
-            comments.get(node.end_lineno or 0, ""),
+            " ".join(comments[n] for n in range(node.lineno, (node.end_lineno or 0) + 1) if n in comments)
+            or below.get(node, "").replace("\n", " "),
         )
         for node in body
         if isinstance(node, ast.AnnAssign)
     ]
+
+
+def is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def spelled(kind: Any, annotation: str) -> str:
