@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, diverging: None, compiled: C
     jax.config.update("jax_disable_most_optimizations", True)  # as for the tests that compare with it
     log = logging.getLogger("jax")
     log.addHandler(compiled)
-    with jax.log_compiles(), pytest.raises(SystemExit) as exit_:
+    quiet = warnings.catch_warnings(action="ignore")  # whichever test comes first
+    with quiet, jax.log_compiles(), pytest.raises(SystemExit) as exit_:
         cli.main([*TABLE, *GOOD, "--out", str(path)])
     log.removeHandler(compiled)
     assert not exit_.value.code
@@ -193,7 +195,7 @@ def test_a_repeat_does_nothing_and_another_grid_is_refused(
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("tensors.safetensors")}
     code, out, err = command(capsys, *TABLE, *GOOD, "--out", whole)
     assert code == 0, err
-    assert "0 are missing" in out
+    assert "none missing" in out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("tensors.safetensors")}
     code, out, err = command(capsys, *TABLE, "--lr", 0.1, 0.2, "--out", whole)
     assert code == 2
@@ -323,7 +325,15 @@ def test_environments_on_the_host_and_processes(tmp_path: Path, processes: str) 
     assert (tmp_path / "grid" / "jobs").exists() == (processes == "2")
 
 
-@QUIET
+@pytest.mark.parametrize(
+    "words", [("evaluate",), ("play", "--out", "a.gif"), ("digest",), ("track", "--to", "tensorboard")]
+)
+def test_what_takes_one_run_names_those_of_a_grid(whole: Path, capsys: Any, words: tuple[str, ...]) -> None:
+    code, _, err = command(capsys, words[0], whole, *words[1:])
+    assert code == 2
+    assert f"{whole} is a grid: name one of its 6 runs, such as {sweep.read(whole).paths[0]}" in err
+
+
 @pytest.mark.parametrize(
     "option", [("--env-steps", "99"), ("--track", "tensorboard"), ("--play",), ("--json",)]
 )

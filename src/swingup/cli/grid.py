@@ -194,7 +194,7 @@ def finish(there: Any, human: TextIO, cluster: Any = None) -> int:
     print("\n".join(about(there.plan, there.experiments)), file=human)
     done = len(there.plan.parts) - missing
     if done:
-        print(f"done        {done} blocks are already; {missing} are missing", file=human)
+        print(f"done        {counted(done)} already; {missing or 'none'} missing", file=human)
 
     def tell(text: str) -> None:
         print(text, file=human, flush=True)
@@ -233,6 +233,10 @@ def about(plan: Any, experiments: Sequence[Any]) -> list[str]:
     sizes = sorted({part.rows for part in plan.parts})
     return [
         f"settings    {len(experiments)}, {runs} runs with their seeds, {experiments[0].env_steps:,} env steps each",
-        f"programs    {plan.programs} to compile; {len(plan.parts)} blocks of {' or '.join(map(str, sizes))} rows "
+        f"programs    {plan.programs} to compile; {counted(len(plan.parts))} of {' or '.join(map(str, sizes))} rows "
         f"on {plan.devices} device{'s' * (plan.devices > 1)}",
     ]
+
+
+def counted(blocks: int) -> str:
+    return f"{blocks} block{'s' * (blocks != 1)}"

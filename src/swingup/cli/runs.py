@@ -146,6 +146,7 @@ class DigestOptions:
 def digest(args: list[str]) -> None:
     """Print one SHA-256 over every array of the newest checkpoint."""
     options = parse(DigestOptions, "digest", args)
-    from swingup.runs import checkpoint
+    from swingup.runs import checkpoint, experiment
 
+    experiment.check_one(options.run)
     print(checkpoint.digest(options.run / "checkpoints"))

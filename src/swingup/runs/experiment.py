@@ -218,8 +218,19 @@ def occupied(path: Path) -> OutputError:
 
 
 def read_config(path: Path, env: Any = None) -> Experiment:
-    """Raises `ConfigError` if the directory holds no run, or a damaged one."""
+    """Raises `ConfigError` if the directory holds no run, or a damaged one, or the runs of a grid."""
     path = files.home(path)
+    check_one(path)
     if not (path / "config.json").exists():
         raise ConfigError(f"{path} is not a run directory: it has no config.json")
     return Experiment.from_json(files.read_json(path / "config.json", error=ConfigError), env)
+
+
+def check_one(path: Path) -> None:
+    """Raises `ConfigError` if the directory is a grid's, which holds a run for each of its settings."""
+    if (path / "grid.json").exists():
+        runs = sorted(config.parent for config in path.glob("*/config.json"))
+        cure = (
+            f"name one of its {len(runs)} runs, such as {runs[0]}" if runs else "none of its runs has begun"
+        )
+        raise ConfigError(f"{path} is a grid: {cure}")

@@ -126,7 +126,7 @@ def test_a_task_that_dies_leaves_the_others_and_is_tried_the_next_time(
     second = Ray({})
     code, out, _ = run(monkeypatch, capsys, second, "--out", str(tmp_path / "g"))
     assert code == 0
-    assert "1 blocks are already; 1 are missing" in out
+    assert "1 block already; 1 missing" in out
     assert second.count == 1
     assert not (tmp_path / "g" / "attempts").exists()
 
