@@ -264,7 +264,7 @@ def process_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Without what no reader wants: how dataclasses mark a default, and of what NumPy makes an ArrayLike."""
-    if is_protocol(obj):
+    if is_protocol(obj) or (signature and "_ArgConfig" in signature):  # flags say to tyro how they are shown
         return "", None
     if signature:
         signature = signature.replace("<factory>", "...")

@@ -67,8 +67,8 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
     return np.asarray(algo.value(learner, states))
 
 
-# The probes, the regulator and the bandits know exact answers of these too.
-OTHERWISE = "vpg", "a2c", "ddpg", "td3", "sac", "sac_discrete"
+# The probes, the regulator, the bandits and one-hot states know exact answers of these too.
+OTHERWISE = "vpg", "a2c", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"
 DEEP = [
     pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.everything] * (name in OTHERWISE)])
     for name in SETTINGS

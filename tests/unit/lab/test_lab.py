@@ -255,8 +255,8 @@ LATE = (
     "reparameterisation",
     "gradient-forms",
 )  # three root seeds, but not among the fast tests
-# A minute and more: their parts have tests of their own, and `benchmarks/labs.py` stores what three seeds show.
-LONGEST = "compounding-error", "dreams", "temperature"
+# A minute or so and more: their parts have tests of their own; `benchmarks/labs.py` stores what three seeds show.
+LONGEST = "compounding-error", "dreams", "temperature", "reward-head", "model-exploitation"
 
 
 @pytest.mark.parametrize(
