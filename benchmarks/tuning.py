@@ -105,19 +105,36 @@ def main() -> None:
         "machine": machine(),
     }
     OUT.write_text(json.dumps(result, indent=1) + "\n")
-    command = f"python benchmarks/tuning.py --kills {o.kills} --trials {o.trials}"
+    OUT.with_suffix(".md").write_text(page(result))
+    print(page(result))
+
+
+NAMES = {
+    "kills": "SIGKILLs",
+    "copies": "copies that these killed until they ended",
+    "trials": "trials of a study",
+    "given_up": "trials that it gave up early",
+    "runs_of_the_final": "settings trained anew on fresh seeds",
+    "same_trials": "copies with the same trials",
+    "same_blocks": "copies with the same files of all blocks",
+    "same_digests_of_the_final": "copies with the same digests of the final's runs",
+    "seconds": "seconds of the study that nobody stopped",
+    "repeat_seconds": "seconds of the same command again, which has nothing to do",
+}
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return benchmarks/results/tuning.md."""
     about = (
-        f"`{command}`: a study of PPO on CartPole-v1 ({' '.join(SIZE)}), killed with SIGKILL after up to {LONGEST:g} "
+        f"`python benchmarks/tuning.py --kills {result['kills']} --trials {result['trials']}`: a study of PPO on "
+        f"CartPole-v1 ({' '.join(SIZE)}), killed with SIGKILL after up to {LONGEST:g} "
         "seconds, again and again until it ends; then a fresh copy of it. A copy is the same if every trial of "
         "Optuna's journal (number, state, settings, score), every byte of the blocks' files and every digest of the "
         f"final's runs is that of the study that nobody stopped. {result['machine']['cpu']}, "
         f"load average {result['machine']['load_average'][0]:g} at the end."
     )
     lines = ["# A study that is killed", "", about, "", "| what | number |", "|---|---:|"]
-    names = {key: key.replace("_", " ") for key in result if key not in ("after_seconds", "machine")}
-    lines += [f"| {text} | {result[key]} |" for key, text in names.items()]
-    OUT.with_suffix(".md").write_text("\n".join([*lines, ""]))
-    print("\n".join(lines))
+    return "\n".join([*lines, *(f"| {text} | {result[key]} |" for key, text in NAMES.items()), ""])
 
 
 if __name__ == "__main__":
