@@ -243,7 +243,7 @@ def table(data: dict[str, Any]) -> str:
         "at random moments, again and again until the grid ends, and then digests and rows of metrics beside those of "
         "the grid that nobody stopped. Stable-Baselines3 trains one of these runs with the same hyperparameters, on "
         "one thread, imports included, and then saves it and plays the episodes of its final evaluation, as the grid "
-        "does. Command: `python benchmarks/grid.py --sb3 --kills 20 --rows 5 10 40 80 --floor`."
+        "does. Command: `python benchmarks/grid.py --sb3 --kills 20 --rows 5 10 20 40 80 --floor`."
     )
     lines = ["# A grid of 160 runs", "", about, ""]
     lines += ["| what | measured |", "|---|---|"]
