@@ -31,8 +31,11 @@ def test_np_means_jax_in_a_training_alone(tmp_path: Path) -> None:
     assert exercise("c5").answer.__globals__["np"].__name__ == "numpy"
 
 
+# c5 is PPO's own loss, as its check shows: what it learns in a minute and more, PPO's tests say too.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.everything] * (name == "c5")) for name in TRAININGS]
+)
 def test_the_right_answer_learns(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

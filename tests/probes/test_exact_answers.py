@@ -68,7 +68,7 @@ def values_of(algo: Any, learner: Any, states: jax.Array) -> np.ndarray:
 
 
 # The probes, the regulator, the bandits and one-hot states know exact answers of these too.
-OTHERWISE = "vpg", "a2c", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"
+OTHERWISE = "vpg", "a2c", "trpo", "c51", "qr_dqn", "ddpg", "td3", "sac", "sac_discrete"
 DEEP = [
     pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.everything] * (name in OTHERWISE)])
     for name in SETTINGS

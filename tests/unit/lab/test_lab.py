@@ -255,8 +255,17 @@ LATE = (
     "reparameterisation",
     "gradient-forms",
 )  # three root seeds, but not among the fast tests
-# A minute or so and more: their parts have tests of their own; `benchmarks/labs.py` stores what three seeds show.
-LONGEST = "compounding-error", "dreams", "temperature", "reward-head", "model-exploitation"
+# Half a minute and more: their parts have tests of their own; `benchmarks/labs.py` stores what three seeds show.
+LONGEST = (
+    "compounding-error",
+    "dreams",
+    "temperature",
+    "reward-head",
+    "model-exploitation",
+    "replay",
+    "expert-iteration",
+    "deadly-triad",
+)
 
 
 @pytest.mark.parametrize(
