@@ -15,7 +15,6 @@ import pytest
 from conftest import SMALL, arrays, assert_close, same_bits, small
 from swingup.algos import ALGOS
 from swingup.algos.me_trpo import METRPO
-from swingup.algos.trpo import TRPO
 from swingup.envs import Hosted, make
 from swingup.ranges import kinds
 from swingup.runs import checkpoint
@@ -198,17 +197,17 @@ def test_resume_is_exact(case: tuple[Any, Any], tmp_path: Any) -> None:
     assert same_bits(driver.run(algo, env, loaded, 6, done=manifest["step"]), whole)
 
 
-def rounding(algo: Any) -> float:
-    """How far apart two programs may be: conjugate gradient makes much of what they round differently."""
-    return 1e-2 if isinstance(algo, (TRPO, METRPO)) else 1e-4
-
-
 def test_vmapped_seed_equals_single_run(case: tuple[Any, Any]) -> None:
-    """Seed 5 among others is the run with seed 5 alone: to rounding, which batched products may change."""
+    """Seed 5 among others is the run with seed 5 alone: to rounding, which batched products may change.
+
+    ME-TRPO takes short steps for it, because conjugate gradient on 16 samples makes much of what is rounded otherwise.
+    """
     algo, env = case
+    if isinstance(algo, METRPO):
+        algo = dataclasses.replace(algo, delta=1e-4)
     together = trained(algo, env, [4, 5], 2)
     alone = trained(algo, env, [5], 2)
-    assert_close(jax.tree.map(lambda x: x[1], together), jax.tree.map(lambda x: x[0], alone), rounding(algo))
+    assert_close(jax.tree.map(lambda x: x[1], together), jax.tree.map(lambda x: x[0], alone), 1e-4)
 
 
 def test_vmapped_learning_rate_equals_that_run(case: tuple[Any, Any]) -> None:
@@ -218,7 +217,7 @@ def test_vmapped_learning_rate_equals_that_run(case: tuple[Any, Any]) -> None:
     for i, lr in enumerate([1e-3, 3e-4]):
         alone = trained(dataclasses.replace(algo, lr=lr), env, [7 + i], 2)
         row = jax.tree.map(lambda x, i=i: x[i], together)
-        assert_close(row, jax.tree.map(lambda x: x[0], alone), rounding(algo))
+        assert_close(row, jax.tree.map(lambda x: x[0], alone), 1e-4)
 
 
 def test_floats_do_not_recompile(case: tuple[Any, Any]) -> None:
