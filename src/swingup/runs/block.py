@@ -5,6 +5,7 @@ seed alone, so equal seeds of two settings meet the same random numbers.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -54,6 +55,13 @@ class Block:
         """Return the rows of each experiment."""
         ends = list(accumulate(len(e.seeds) for e in self.experiments))
         return [slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
+
+    def without_copies(self, shown: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+        """Return a callback that sees what the runs have logged, [rows without copies, chunk]."""
+        last = self.slices[-1].stop
+        if shown is None or last == self.size:
+            return shown
+        return lambda p: shown(p._replace(metrics={name: x[:last] for name, x in p.metrics.items()}))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -230,7 +230,5 @@ def check_one(path: Path) -> None:
     """Raises `ConfigError` if the directory is a grid's, which holds a run for each of its settings."""
     if (path / "grid.json").exists():
         runs = sorted(config.parent for config in path.glob("*/config.json"))
-        cure = (
-            f"name one of its {len(runs)} runs, such as {runs[0]}" if runs else "none of its runs has begun"
-        )
+        cure = f"name a run in it, such as {runs[0]}" if runs else "none of its runs has begun"
         raise ConfigError(f"{path} is a grid: {cure}")

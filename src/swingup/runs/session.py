@@ -197,7 +197,7 @@ def _callbacks(record: Record, judge: Evaluator, watching: Watching, stop: StopO
         log=record.log,
         checkpoint=Checkpoint(record.save, e.checkpoint_every),
         feeds=watching.feeds,
-        console=watching.console,
+        console=e.without_copies(watching.console),
         stop=stop,
         halt=Halt(watching.own, record.save),
     )

@@ -11,6 +11,7 @@ import pytest
 from conftest import small
 from swingup.errors import ConfigError
 from swingup.runs import plan as planning
+from swingup.runs import session
 from swingup.runs.block import Block, structure
 from swingup.runs.experiment import Experiment
 from swingup.runs.grid import Grid
@@ -155,6 +156,15 @@ def test_a_block_has_a_value_per_row_of_what_differs() -> None:
     assert [np.ndim(x) for x in jax.tree.leaves(alone)] == [
         np.ndim(x) for x in jax.tree.leaves(block.resolved())
     ]
+
+
+@pytest.mark.parametrize("rows", [0, 4])
+def test_the_console_sees_no_copies(rows: int) -> None:
+    """It says how many seeds there are, their mean and their env steps a second: of those that are asked for."""
+    e, seen = Experiment(small("q_learning"), GRID, 64, (0, 1, 2)), []
+    session.execute(Block((e,), rows=rows), [None], None, console=seen.append)
+    assert seen
+    assert {len(x) for p in seen for x in p.metrics.values()} == {3}
 
 
 def test_a_block_keeps_what_differs_between_the_seeds_of_one_run() -> None:
